@@ -1,0 +1,5 @@
+"""``python -m sweeps`` is the same as ``sweeps``."""
+
+from sweeps.cli import main
+
+main()

@@ -1,0 +1,238 @@
+"""The command line: one verb per thing a user wants. Arguments in, library calls, one clear line on a user's error.
+
+Exit codes: 0 all well, 1 some jobs failed, 2 the user can mend it, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.errors import SweepError
+
+app = typer.Typer(
+    name="sweeps", no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Which pre-trained model should I fine-tune for my task, with which learning rate, and how sure are we?\n\n"
+         "Start with `sweeps run ray_configs/sweeps/mini.toml`, or `make sweep`.",
+)  # fmt: skip
+zoo_app = typer.Typer(help="The models that a sweep can name.", invoke_without_command=True)
+app.add_typer(zoo_app, name="zoo")
+console, errors = Console(), Console(stderr=True)
+
+Sweep = Annotated[Path, typer.Argument(help="TOML file that says what to sweep.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. Default: out/<name of the sweep>.")]
+Folder = Annotated[Path, typer.Option("--out", "-o", help="Output folder of a sweep.")]
+Set = Annotated[list[str], typer.Option("--set", help="Override one key: --set finetune.steps=20. May be repeated.")]
+
+
+def _guard(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(verb)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except SweepError as error:
+            errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            errors.print("interrupted: what was measured is kept; the same command goes on from there")
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+@app.command()
+@_guard
+def run(
+    sweep: Sweep, out: Out = None,
+    executor: Annotated[Literal["ray", "inline"], typer.Option(help="Actors on Ray, or everything in this process.")] = "ray",
+    address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port. Default: this machine.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers. Default: one per GPU, else one per core.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per worker, may be a fraction. Default: 1 if there is one.")] = None,
+    attempts: Annotated[int, typer.Option(min=1, help="How often a job is tried whose worker dies.")] = 3,
+    wandb: Annotated[Literal["off", "offline", "online"], typer.Option(help="Mirror to Weights & Biases.")] = "off",
+    overrides: Set = [],  # noqa: B006  typer wants a list
+    retry_failed: Annotated[bool, typer.Option(help="Measure jobs again that failed before.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait while another run uses the output folder.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Same as 'sweeps plan'.")] = False,
+) -> None:  # fmt: skip
+    """Measure what a sweep still lacks, then report. Run it again at any time: nothing is measured twice.
+
+    Example: `sweeps run ray_configs/sweeps/mini.toml --out out/mini --workers 2`
+    """
+    from sweeps.hands import How
+    from sweeps.progress import LiveDisplay
+    from sweeps.report.summary import show
+    from sweeps.run import load
+    from sweeps.run import run as run_sweep
+
+    config = load(sweep, overrides)
+    if dry_run:
+        _plan(config, out or Path("out") / config.name)
+        return
+    how = How(executor=executor, address=address, workers=workers, gpus=gpus, attempts=attempts, wandb=wandb,
+              retry_failed=retry_failed, wait=wait)  # fmt: skip
+    display = LiveDisplay(console)
+    try:
+        result = run_sweep(config, out or Path("out") / config.name, how, display)
+    finally:
+        display.close()
+    show(console, result.out, result.derived, result.failures, result.notes, result.report)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_guard
+def plan(sweep: Sweep, out: Out = None, overrides: Set = []) -> None:  # noqa: B006  typer wants a list
+    """Show what a run would do: jobs, seconds, disk, and what is done already. Runs nothing.
+
+    Example: `sweeps plan ray_configs/sweeps/mini.toml`
+    """
+    from sweeps.run import load
+
+    config = load(sweep, overrides)
+    _plan(config, out or Path("out") / config.name)
+
+
+def _plan(config: Any, out: Path) -> None:
+    from sweeps.outlook import outlook, show_outlook
+
+    show_outlook(console, outlook(config, out), out)
+
+
+@app.command()
+@_guard
+def status(out: Folder) -> None:
+    """How far a sweep is: jobs done, failed and missing per kind, and the failures. Works while it runs.
+
+    Example: `sweeps status --out out/mini`
+    """
+    from sweeps.outlook import show_status
+
+    show_status(console, out)
+
+
+@app.command()
+@_guard
+def report(out: Folder) -> None:
+    """Derive regret and answer again and rewrite the HTML report, from what is there, also while a sweep runs.
+
+    Example: `sweeps report --out out/mini`
+    """
+    from sweeps.output import read_config
+    from sweeps.report.summary import show
+    from sweeps.run import report as build
+    from sweeps.store import Store
+    from sweeps.tasks.registry import resolve
+
+    config = read_config(out)
+    result = build(Store(out), config, resolve(config)[1])
+    show(console, out, result.derived, result.failures, result.notes, result.report)
+
+
+@app.command()
+@_guard
+def sql(query: Annotated[str, typer.Argument(help="One SQL statement.")], out: Folder,
+        csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False) -> None:  # fmt: skip
+    """Ask the tables in SQL (DuckDB). Views: models, tasks, scores, runs, jobs, features, regret, answer, ...
+
+    Example: `sweeps sql "select model, avg(accuracy) from accuracies group by 1 order by 2 desc" --out out/mini`
+    """
+    from sweeps.sql import query as ask
+
+    table = ask(out, query)
+    if csv:
+        import pyarrow.csv as pa_csv
+
+        pa_csv.write_csv(table, sys.stdout.buffer)
+        return
+    shown = Table(*table.column_names, box=None, pad_edge=False)
+    for row in table.to_pylist():
+        shown.add_row(*(_text(value) for value in row.values()))
+    console.print(shown, markup=False)
+
+
+def _text(value: Any) -> str:
+    from rich.markup import escape
+
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+
+
+@app.command()
+@_guard
+def export(out: Folder, csv: Annotated[Path, typer.Option("--csv", help="Folder for one CSV file per table.")]) -> None:
+    """Write every table as CSV.
+
+    Example: `sweeps export --out out/mini --csv out/mini/csv`
+    """
+    from sweeps.sql import export_csv
+
+    for path in export_csv(out, csv):
+        console.print(str(path), markup=False, highlight=False)
+
+
+@zoo_app.callback()
+@_guard
+def zoo(context: typer.Context) -> None:
+    """List the embedded models with their facts; any timm name, local-dir: folder or factory can be named too.
+
+    Example: `sweeps zoo`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from sweeps.zoo.registry import embedded
+
+    table = Table("model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False)
+    for model in embedded().values():
+        table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "",
+                      "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}", model.licence or "")  # fmt: skip
+    console.print(table)
+
+
+@zoo_app.command()
+@_guard
+def pretrain(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for weights and model cards.")] = Path("out/zoo"),
+    models: Annotated[list[str] | None, typer.Argument(help="Names; all by default.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers. Default: one per core.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster. Default: this machine.")] = None,
+) -> None:
+    """Pre-train the embedded zoo from its seeds, as jobs on Ray. What is there already is left alone.
+
+    Example: `sweeps zoo pretrain --out out/zoo`
+    """
+    from sweeps.hands import How
+    from sweeps.progress import LiveDisplay
+    from sweeps.pretraining import pretrain_all
+
+    failures = pretrain_all(models, out, How(workers=workers, address=address), LiveDisplay(console))
+    console.print(f"weights and cards are in {out}", markup=False, highlight=False)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+@_guard
+def tasks() -> None:
+    """List the embedded tasks with their facts; an image folder of your own goes into a [[task]] entry.
+
+    Example: `sweeps tasks`
+    """
+    from sweeps.tasks.registry import embedded
+
+    table = Table("task", "group", "classes", "train", "val", "test", "what", box=None, pad_edge=False)
+    for task in embedded().values():
+        sizes = [str(task.sizes[split]) for split in ("train", "val", "test")]
+        table.add_row(task.name, task.group, str(len(task.classes)), *sizes, task.summary)
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,1 @@
+"""Machines: everything that knows Ray. Executors hand jobs to workers; a worker holds one device."""

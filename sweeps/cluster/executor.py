@@ -1,0 +1,73 @@
+"""Executor: what hands jobs to workers. The protocol, and the inline one that runs everything in this process."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from sweeps.cluster.queue import JobQueue
+from sweeps.cluster.search import Searches, Trial
+from sweeps.cluster.worker import Setup, Worker, blocked, job_row
+from sweeps.jobs.finetune import Point, run_row, stopped
+from sweeps.types import Job, Outcome
+
+Settle = Callable[[Outcome], None]
+Start = Callable[[Job], None]
+
+
+class Executor(Protocol):
+    """Exactly one outcome for every job, in any order; the same outcomes whatever the executor."""
+
+    def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
+        """Run jobs after their needs (``done`` are met already); call ``settle`` once for each."""
+
+    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+        """Run trials until every search has asked all of its own."""
+
+    def close(self) -> None:
+        """Let go of workers and machines."""
+
+
+class InlineExecutor:
+    """One worker in this process: for debugging and tests."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.worker = Worker(setup)
+
+    def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
+        """See :class:`Executor`."""
+        queue = JobQueue(jobs, done)
+        while (job := queue.take("inline")) is not None:
+            start(job)
+            outcome = self.worker.run(job)
+            settle(outcome)
+            for never in queue.settle(job, outcome.ok):
+                settle(blocked(never, job.label))
+
+    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+        """See :class:`Executor`."""
+        model = None
+        while (trial := searches.next(model)) is not None:
+            model = trial.job.model.name
+            start(trial.job)
+            while isinstance(step := self.worker.advance(trial.job), Point):
+                if not trial.cell.report(trial, step):
+                    settle(stop(trial))
+                    break
+            else:
+                settle(end(trial, step))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def end(trial: Trial, outcome: Outcome) -> Outcome:
+    """Tell the search how a trial ended."""
+    rows = outcome.rows.get("runs", [])
+    trial.cell.finish(trial, rows[0] if rows else None)
+    return outcome
+
+
+def stop(trial: Trial, **place: object) -> Outcome:
+    """The outcome of a trial that ASHA stopped at its last point."""
+    row = run_row(trial.job) | stopped(trial.points)
+    trial.cell.finish(trial, row)
+    return Outcome(job_row(trial.job) | {"attempt": trial.attempts, **place}, {"runs": [row | {"seconds": place.get("seconds")}]})

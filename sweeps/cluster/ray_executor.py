@@ -1,0 +1,195 @@
+"""RayExecutor: long-lived actors, one per device, fed through a bounded ``ray.wait`` window; searches run on Tune.
+
+The driver owns retries: a worker that dies is replaced and its jobs are given to others, a stated number of times.
+Ray wraps the plain :class:`Worker` here, once.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from sweeps.cluster.executor import Settle, Start
+from sweeps.cluster.queue import JobQueue
+from sweeps.cluster.search import Searches
+from sweeps.cluster.worker import Setup, Worker, blocked, lost
+from sweeps.errors import ClusterError
+from sweeps.types import Job
+
+RemoteWorker = ray.remote(Worker)
+
+# Short jobs are sent ahead until this many estimated seconds wait at a worker, long ones never: a queue on one
+# worker is work that another cannot take.
+AHEAD_SECONDS, AHEAD_JOBS = 0.3, 4
+TICK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How a sweep runs on Ray: the cluster, how many workers (None: one per GPU, else per core), what each holds."""
+
+    address: str | None = None
+    workers: int | None = None
+    cpus: float = 1
+    gpus: float | None = None
+    attempts: int = 3
+
+
+@dataclass
+class Seat:
+    """A place for a worker: its handle, and the jobs in flight there. The handle changes when a worker dies."""
+
+    name: str
+    actor: Any = None
+    flight: dict[Any, Job] = field(default_factory=dict)
+    model: str | None = None
+
+    @property
+    def load(self) -> float:
+        """Estimated seconds of the jobs in flight."""
+        return sum(job.cost for job in self.flight.values())
+
+    def has_room(self) -> bool:
+        """True when another job may be sent."""
+        return not self.flight or (self.load < AHEAD_SECONDS and len(self.flight) < AHEAD_JOBS)
+
+
+class RayExecutor:
+    """Actors on a Ray cluster, or on this machine when no address is given."""
+
+    def __init__(self, setup: Setup, resources: Resources, storage: Path) -> None:
+        self.setup, self.resources, self.storage = setup, resources, storage
+        self._connect()
+        self.gpus = self._gpus_each()
+        self.seats = [Seat(f"worker-{index}") for index in range(self._count())]
+        for seat in self.seats:
+            self.hire(seat)
+        self.deaths = 0
+
+    def _connect(self) -> None:
+        quiet = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": True}
+        try:
+            if self.resources.address is not None:
+                ray.init(address=self.resources.address, **quiet)
+                return
+            workers = self.resources.workers or _cores()
+            # One logical CPU more than the workers hold: an actor that holds every CPU starves all else (Tune's trials).
+            ray.init(num_cpus=int(workers * self.resources.cpus) + 1, include_dashboard=False, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ClusterError(f"Ray must be reachable at {self.resources.address or 'this machine'}, got: {text}; "
+                               "start one with 'ray start --head' or leave --address out") from None  # fmt: skip
+
+    def _gpus_each(self) -> float:
+        if self.resources.gpus is not None:
+            return self.resources.gpus
+        return 1.0 if ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+    def _count(self) -> int:
+        have = ray.cluster_resources()
+        by_cpu = int((have.get("CPU", 1) - 1) // self.resources.cpus) if self.resources.cpus else 1
+        by_gpu = int(have.get("GPU", 0) // self.gpus) if self.gpus else by_cpu
+        return self.resources.workers or max(1, min(by_cpu, by_gpu))
+
+    def hire(self, seat: Seat) -> None:
+        """Start a worker in a seat."""
+        options = {"num_cpus": self.resources.cpus, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
+        seat.actor, seat.model = RemoteWorker.options(**options).remote(self.setup, seat.name), None
+
+    def replace(self, seat: Seat, fault: BaseException) -> None:
+        """Start a new worker where one died.
+
+        Raises:
+            ClusterError: when workers die one after another without finishing anything.
+        """
+        self.deaths += 1
+        if self.deaths > 3 * self.resources.attempts * len(self.seats):
+            raise ClusterError(f"workers must stay alive, got {self.deaths} deaths in a row; the last one: {_short(fault)}")
+        ray.kill(seat.actor)
+        self.hire(seat)
+
+    def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
+        """See :class:`sweeps.cluster.executor.Executor`."""
+        queue, attempts = JobQueue(jobs, done), dict.fromkeys((job.id for job in jobs), 0)
+        while queue:
+            self._send(queue, attempts, start)
+            flight = {ref: seat for seat in self.seats for ref in seat.flight}
+            if not flight:
+                raise ClusterError(f"every job must become ready, {queue.unsettled} never did: their needs form a circle")
+            ready, _ = ray.wait(list(flight), num_returns=1, timeout=TICK_SECONDS)
+            for ref in ready:
+                self._collect(ref, flight[ref], queue, attempts, settle)
+
+    def _send(self, queue: JobQueue, attempts: dict[str, int], start: Start) -> None:
+        """Give each seat with room its next job, the emptiest seat first."""
+        hungry = True
+        while hungry:
+            hungry = False
+            for seat in sorted(self.seats, key=lambda each: len(each.flight)):
+                if seat.has_room() and (job := queue.take(seat.name)) is not None:
+                    attempts[job.id] += 1
+                    start(job)
+                    seat.flight[seat.actor.run.remote(job, attempts[job.id])] = job
+                    seat.model, hungry = job.model.name, True
+
+    def _collect(self, ref: Any, seat: Seat, queue: JobQueue, attempts: dict[str, int], settle: Settle) -> None:
+        if ref not in seat.flight:  # its worker died with another job and it was handed on
+            return
+        job = seat.flight[ref]
+        try:
+            outcome = ray.get(ref)
+            self.deaths = 0
+        except RayTaskError as fault:  # the worker stands, but could not even report
+            outcome = lost(job, fault.cause or fault, attempts[job.id])
+        except RayError as fault:
+            self._bury(seat, fault, queue, attempts, settle)
+            return
+        del seat.flight[ref]
+        settle(outcome)
+        for never in queue.settle(job, outcome.ok):
+            settle(blocked(never, job.label))
+
+    def _bury(self, seat: Seat, fault: RayError, queue: JobQueue, attempts: dict[str, int], settle: Settle) -> None:
+        """A worker died: hand its jobs on, or give up on the one it ran when tried too often; start another worker."""
+        job, *others = seat.flight.values()  # in the order sent, which is the order run
+        seat.flight.clear()
+        queue.leave(seat.name)
+        for other in others:  # sent ahead, never begun: not their fault
+            attempts[other.id] -= 1
+            queue.give_back(other)
+        if attempts[job.id] < self.resources.attempts:
+            queue.give_back(job)
+        else:
+            settle(lost(job, fault, attempts[job.id]))
+            for never in queue.settle(job, ok=False):
+                settle(blocked(never, job.label))
+        self.replace(seat, fault)
+
+    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+        """See :class:`sweeps.cluster.executor.Executor`."""
+        from sweeps.cluster.tune import search
+
+        search(self, searches, settle, start)
+
+    def close(self) -> None:
+        """Leave the cluster; workers end with their driver."""
+        ray.shutdown()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _short(fault: BaseException) -> str:
+    return (str(fault).strip() or type(fault).__name__).splitlines()[0][:200]

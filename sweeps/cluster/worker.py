@@ -1,0 +1,151 @@
+"""Worker: holds one device and runs jobs. A plain class: Ray wraps it elsewhere, the inline executor calls it.
+
+The one broad ``except Exception`` of the system is here: a fault becomes a failed row with its traceback.
+"""
+
+import importlib
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.errors import SweepError
+from sweeps.fingerprint import canonical_json
+from sweeps.jobs import KINDS
+from sweeps.types import Job, Outcome, Row
+
+if TYPE_CHECKING:
+    from sweeps.jobs.finetune import Point
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told when it starts: where the caches are, its device and threads, and the provenance.
+
+    ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it.
+    """
+
+    cache: Path
+    device: str = "auto"
+    threads: int = 1
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=lambda: dict(KINDS))
+    path: tuple[str, ...] = ()
+
+
+class _Clock:
+    """When something began, on the calendar and on the stop-watch."""
+
+    def __init__(self) -> None:
+        self.started, self.start = datetime.now(UTC), time.perf_counter()
+
+
+class Worker:
+    """One device, one job at a time."""
+
+    def __init__(self, setup: Setup, name: str = "inline") -> None:
+        import torch
+
+        from sweeps.jobs.context import Context
+
+        sys.path.extend(folder for folder in setup.path if folder not in sys.path)
+        torch.set_num_threads(setup.threads)  # part of what makes a number: the same on every executor
+        device = setup.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.setup, self.name = setup, name
+        self.context = Context(cache=Path(setup.cache), device=device)
+        self._open: tuple[str, Any, _Clock] | None = None
+        self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
+
+    def ready(self) -> str:
+        """The worker's name, once it stands."""
+        return self.name
+
+    def run(self, job: Job, attempt: int = 1) -> Outcome:
+        """Run one job to its end; whatever it raises becomes a failed row."""
+        clock = _Clock()
+        try:
+            return self._outcome(job, self._function(job.kind)(job, self.context), None, clock, attempt)
+        except Exception as fault:
+            return self._outcome(job, {}, fault, clock, attempt)
+
+    def advance(self, job: Job, attempt: int = 1) -> "Point | Outcome":
+        """Take a fine-tuning to its next evaluation, or to its end. A job that was not the last one starts afresh."""
+        if self._open is None or self._open[0] != job.id:
+            from sweeps.jobs.finetune import advance
+
+            self._open = (job.id, advance(job, self.context), _Clock())
+        _, stages, clock = self._open
+        try:
+            return next(stages)
+        except StopIteration as end:
+            self._open = None
+            return self._outcome(job, end.value, None, clock, attempt)
+        except Exception as fault:
+            self._open = None
+            return self._outcome(job, {}, fault, clock, attempt)
+
+    def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "_Clock",
+                 attempt: int) -> Outcome:  # fmt: skip
+        seconds = time.perf_counter() - clock.start
+        if fault is not None:
+            self.context.forget()
+        for row in (row for part in rows.values() for row in part):
+            row["seconds"] = seconds
+        for row in rows.get("features", []):
+            row["images_per_second"] = (row["train"] + row["val"]) / seconds
+        place = {
+            "attempt": attempt, "seconds": seconds, "started": clock.started, "finished": datetime.now(UTC),
+            "host": socket.gethostname(), "worker": f"{self.name}:{os.getpid()}", "device": self.context.device,
+            **self.setup.provenance,
+        }  # fmt: skip
+        return Outcome(job_row(job, fault) | place, rows)
+
+    def _function(self, kind: str) -> Callable[..., dict[str, list[Row]]]:
+        if kind not in self._functions:
+            module, _, name = self.setup.kinds[kind].partition(":")
+            self._functions[kind] = getattr(importlib.import_module(module), name)
+        return self._functions[kind]
+
+
+def job_row(job: Job, fault: BaseException | None = None) -> Row:
+    """The columns of ``jobs`` that do not depend on when and where: identity, and the fault if there is one."""
+    row: Row = {"job": job.id, "kind": job.kind, "model": job.model.name, "task": job.task.name,
+                "content": canonical_json(job.content), "status": "ok"}  # fmt: skip
+    if fault is not None:
+        text = "".join(traceback.format_exception(fault))
+        row |= {"status": "failed", "error_type": type(fault).__name__, "error": _one_line(job, fault),
+                "traceback": text[-8000:]}  # fmt: skip
+    return row
+
+
+def _one_line(job: Job, fault: BaseException) -> str:
+    text = (str(fault).strip() or type(fault).__name__).splitlines()[0][:500]
+    if isinstance(fault, SweepError):
+        return text
+    if isinstance(fault, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return f"{job.label} ran out of memory; lower finetune.batch, embed.batch or embed.image_size"
+    return f"{type(fault).__name__}: {text}"
+
+
+def blocked(job: Job, need: str) -> Outcome:
+    """The outcome of a job that cannot run because a job that it needs failed."""
+    now = datetime.now(UTC)
+    row = job_row(job) | {"status": "failed", "error_type": "Blocked", "error": f"needs {need}, which failed",
+                          "started": now, "finished": now, "seconds": 0.0, "attempt": 0}  # fmt: skip
+    return Outcome(row)
+
+
+def lost(job: Job, fault: BaseException, attempts: int) -> Outcome:
+    """The outcome of a job whose worker died every time it was tried."""
+    now = datetime.now(UTC)
+    row = job_row(job, fault) | {"started": now, "finished": now, "seconds": 0.0, "attempt": attempts}
+    return Outcome(row | {"error": f"{job.label}: its worker died {attempts} times ({type(fault).__name__}); "
+                          "it may need more memory than the machine has"})  # fmt: skip

@@ -1,0 +1,257 @@
+"""SweepConfig and load(): what to sweep. The only place that reads TOML; knows no model and no task.
+
+All faults of a file are reported at once, each with its dotted path and, for a misspelt key, the nearest right one.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from sweeps.errors import ConfigError
+from sweeps.fingerprint import fingerprint
+from sweeps.types import Row
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(_Frozen):
+    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder or a factory function."""
+
+    name: str
+    source: str
+    path: str | None = None
+    args: dict[str, Any] = {}
+    pretrained: bool = True
+    revision: str = ""
+    group: str = "user"
+    family: str | None = None
+    parameters: PositiveInt | None = None
+    dim: PositiveInt | None = None
+    upstream: str | None = None
+    upstream_size: PositiveInt | None = None
+    upstream_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    licence: str | None = None
+    summary: str = ""
+
+
+class TaskEntry(_Frozen):
+    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed."""
+
+    name: str
+    path: str
+    group: str = "user"
+    summary: str = ""
+
+
+class Embed(_Frozen):
+    """The one forward pass per (model, task). ``image_size`` overrides every model's own input size."""
+
+    batch: PositiveInt = 64
+    image_size: PositiveInt | None = None
+
+
+class FineTune(_Frozen):
+    """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation."""
+
+    learning_rates: tuple[PositiveFloat, ...] = (0.1, 0.01)
+    steps: PositiveInt = 2500
+    batch: PositiveInt = 512
+    repeats: PositiveInt = 5
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["constant", "step"] = "step"
+    evaluations: PositiveInt = 5
+
+
+class Search(_Frozen):
+    """Ray Tune over the learning rate (log-uniform; Optuna, stopped early by ASHA), started from the grid's values.
+
+    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are searched; ``trials`` counts the searched
+    rates beyond the grid's.
+    """
+
+    models: str = "hybrid_linear"
+    budget: PositiveInt = 2
+    trials: PositiveInt = 4
+    low: PositiveFloat = 1e-3
+    high: PositiveFloat = 0.5
+    confirm: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Search":
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        return self
+
+
+class Pool(_Frozen):
+    """A predicate over model facts; every given condition must hold. From-scratch baselines are in no pool."""
+
+    groups: tuple[str, ...] | None = None
+    families: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    max_parameters: PositiveInt | None = None
+    max_dim: PositiveInt | None = None
+
+    def members(self, models: Iterable[Row]) -> list[str]:
+        """Names of the models (rows of the ``models`` table) that are in the pool; an unknown fact is not in it."""
+        return [row["model"] for row in models if row["group"] != "scratch" and self._holds(row)]
+
+    def _holds(self, row: Row) -> bool:
+        return (
+            (self.groups is None or row["group"] in self.groups)
+            and (self.families is None or row["family"] in self.families)
+            and (self.models is None or any(fnmatchcase(row["model"], name) for name in self.models))
+            and _at_most(row["parameters"], self.max_parameters)
+            and _at_most(row["dim"], self.max_dim)
+        )
+
+
+def _at_most(value: int | None, limit: int | None) -> bool:
+    return limit is None or (value is not None and value <= limit)
+
+
+class Regret(_Frozen):
+    """Which strategies are compared, with which budgets, in which pools, with how many bootstrap samples."""
+
+    strategies: tuple[str, ...] = ("agnostic", "linear", "knn", "hybrid_linear", "hybrid_knn", "oracle", "random")
+    budgets: tuple[PositiveInt, ...] = (1, 2)
+    bootstrap: PositiveInt = 1000
+    answer: str = "hybrid_linear"
+    answer_budget: PositiveInt = 2
+
+
+class SweepConfig(_Frozen):
+    """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged."""
+
+    name: str
+    seed: int = 0
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    model: tuple[ModelEntry, ...] = ()
+    task: tuple[TaskEntry, ...] = ()
+    embed: Embed = Embed()
+    proxies: dict[str, dict[str, Any]] = {"knn": {}, "linear": {}}
+    finetune: FineTune | None = FineTune()
+    search: Search | None = None
+    regret: Regret = Regret()
+    pools: dict[str, Pool] = {"all": Pool()}
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that name what is swept."""
+        return fingerprint(self.model_dump(mode="json"))
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> "SweepConfig":
+        if not (self.models or self.model):
+            raise ValueError("models must name at least one model, got none")
+        if not (self.tasks or self.task):
+            raise ValueError("tasks must name at least one task, got none")
+        if self.search and not self.finetune:
+            raise ValueError("search must have a [finetune] section to search over, got none")
+        return self
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
+    """The sweep described by a TOML file.
+
+    Args:
+        path: the file; relative ``path`` entries in it are read from the file's folder.
+        overrides: ``dotted.key=value`` pairs in TOML syntax, applied over the file.
+
+    Raises:
+        ConfigError: with every fault of the file, one per line.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the sweep file must be readable, got {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be valid TOML, got: {error}") from None
+    for override in overrides:
+        _apply(data, override)
+    for entry in [*_tables(data, "model"), *_tables(data, "task")]:
+        if isinstance(entry.get("path"), str):
+            entry["path"] = str((path.parent / entry["path"]).resolve())
+        source = entry.get("source")
+        if isinstance(source, str) and source.startswith("local-dir:"):
+            entry["source"] = f"local-dir:{(path.parent / source[len('local-dir:') :]).resolve()}"
+    return parse(data, str(path))
+
+
+def parse(data: Mapping[str, Any], where: str = "config") -> SweepConfig:
+    """The sweep described by plain data.
+
+    Raises:
+        ConfigError: with every fault, one per line.
+    """
+    try:
+        return SweepConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_fault(item) for item in error.errors()]
+        raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from None
+
+
+def _tables(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = data.get(key, [])
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise ConfigError(f"an override must look like key=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"an override must name a key of a table, got {key!r}")
+    data[last] = value
+
+
+def _fault(item: Any) -> str:
+    dotted = ".".join(str(part) for part in item["loc"]) or "the file"
+    if item["type"] == "extra_forbidden":
+        return f"{dotted} must be a known key{did_you_mean(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
+    if item["type"] == "missing":
+        return f"{dotted} must be given, got nothing"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return message if dotted == "the file" else f"{dotted}: {message}"
+    return f"{dotted}: {message[0].lower()}{message[1:]}, got {item['input']!r}"
+
+
+def _keys(location: Iterable[Any]) -> list[str]:
+    model: Any = SweepConfig
+    for part in location:
+        if isinstance(part, str) and hasattr(model, "model_fields") and part in model.model_fields:
+            model = _inner(model.model_fields[part].annotation)
+    return list(getattr(model, "model_fields", ()))
+
+
+def _inner(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _inner(part)) is not None), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest known name, or a list when nothing is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f", got {name!r}; did you mean {near[0]!r}?"
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f", got {name!r}; known: {shown or 'nothing'}"

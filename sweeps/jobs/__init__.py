@@ -1,0 +1,15 @@
+"""What workers do: one function ``(job, context) -> rows per table`` for each kind of job. Knows no Ray."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+# kind -> "module:function", imported by the worker that meets the first job of the kind.
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "embed": "sweeps.jobs.embed:run",
+        "score": "sweeps.jobs.score:run",
+        "finetune": "sweeps.jobs.finetune:run",
+        "confirm": "sweeps.jobs.finetune:run",
+        "pretrain": "sweeps.jobs.pretrain:run",
+    }
+)

@@ -1,0 +1,118 @@
+"""What a run would do (``sweeps plan``) and how far one is (``sweeps status``). Reads tables, runs nothing."""
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps import plan as planning
+from sweeps.config import SweepConfig
+from sweeps.errors import OutputError
+from sweeps.store import Store
+from sweeps.types import Job
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk and faults."""
+
+    models: int
+    tasks: int
+    kinds: dict[str, tuple[int, int, int, float]]
+    searches: int
+    measured: bool
+    feature_bytes: int
+    pixel_bytes: int
+    free_bytes: int
+    faults: dict[str, str]
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds left on one worker."""
+        return sum(left for *_, left in self.kinds.values())
+
+
+def outlook(config: SweepConfig, out: Path) -> Outlook:
+    """The plan of a sweep against what its output folder holds."""
+    from sweeps.run import plan
+
+    models, tasks, jobs, faults = plan(config)
+    store = Store(out)
+    statuses = store.statuses() if store.folder.is_dir() else {}
+    rows = [row for row in store.rows("jobs") if row["status"] == "ok"] if statuses else []
+    seconds = planning.calibrated(jobs, rows)
+    kinds = {kind: _tally([job for job in jobs if job.kind == kind], statuses, seconds)
+             for kind in dict.fromkeys(job.kind for job in jobs)}  # fmt: skip
+    searches = 0
+    if config.search is not None:
+        cells = len(models) if config.search.models == "all" else min(config.search.budget, len(models))
+        searches = cells * len(tasks) * config.search.trials
+    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
+                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
+
+
+def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:
+    done = sum(statuses.get(job.id) == "ok" for job in jobs)
+    failed = sum(statuses.get(job.id) == "failed" for job in jobs)
+    return len(jobs), done, failed, sum(seconds[job.id] for job in jobs if statuses.get(job.id) != "ok")
+
+
+def show_outlook(console: Console, found: Outlook, out: Path) -> None:
+    """Print a plan."""
+    console.print(f"{found.models} models x {found.tasks} tasks -> {out}", markup=False, highlight=False)
+    table = Table("jobs", "planned", "done", "failed", "to do", "seconds left", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind, (planned, done, failed, left) in found.kinds.items():
+        table.add_row(kind, str(planned), str(done), str(failed), str(planned - done), f"{left:.0f}")
+    console.print(table)
+    if found.searches:
+        console.print(f"then at most {found.searches} search trials, on models picked from the scores, and their confirmation")
+    cores = len(os.sched_getaffinity(0))
+    basis = "from earlier jobs here" if found.measured else "a guess, within a factor of about three"
+    console.print(f"about {found.seconds:.0f} s on one worker, {found.seconds / cores:.0f} s on {cores} ({basis})", highlight=False)
+    console.print(f"disk: {_size(found.feature_bytes)} of features, {_size(found.pixel_bytes)} of decoded images; "
+                  f"{_size(found.free_bytes)} free", highlight=False)  # fmt: skip
+    for fault in found.faults.values():
+        console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_status(console: Console, out: Path) -> None:
+    """Print how far the sweep in a folder is.
+
+    Raises:
+        OutputError: when the folder holds no sweep.
+    """
+    store = Store(out)
+    plan = store.rows("plan") if store.folder.is_dir() else []
+    if not plan:
+        raise OutputError(f"the output folder must hold a sweep, got {out}; run 'sweeps run' first or give --out")
+    jobs = store.rows("jobs")
+    statuses = {row["job"]: row["status"] for row in jobs}
+    trials = Counter(row["search"] for row in store.rows("runs") if row["search"])
+    table = Table("stage", "kind", "planned", "done", "failed", "missing", box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for stage, kind in dict.fromkeys((row["stage"], row["kind"]) for row in plan):
+        ids = [row["job"] for row in plan if (row["stage"], row["kind"]) == (stage, kind)]
+        states = Counter("ok" if trials[job] else statuses.get(job, "missing") for job in ids)
+        table.add_row(stage, kind, str(len(ids)), str(states["ok"]), str(states["failed"]), str(states["missing"]))
+    console.print(table)
+    planned = {row["job"] for row in plan}
+    for row in jobs:
+        if row["job"] in planned and row["status"] == "failed":
+            console.print(f"failed: {row['kind']} {row['model']} on {row['task']}: {row['error']}", style="red",
+                          markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,139 @@
+"""SweepConfig -> jobs: pure, ordered, de-duplicated, each with a cost estimate. Reads nothing and runs nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweeps.config import SweepConfig
+from sweeps.versions import EMBED, FINETUNE
+from sweeps.types import Job, Model, Row, Task
+
+EVALUATED = 3  # training one image costs about as much as this many forward passes
+
+
+def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
+    """The jobs that are known before anything is measured: embed, score and fine-tune every model on every task."""
+    jobs: list[Job] = []
+    for model in models:
+        for task in tasks:
+            embed = Job("embed", EMBED, model, task, config.embed.model_dump(), cost=embed_seconds(config, model, task))
+            jobs.append(embed)
+            jobs += [_score(config, embed, name, options) for name, options in config.proxies.items()]
+            if config.finetune is not None:
+                jobs += grid(config, model, task)
+    return tuple({job.id: job for job in jobs}.values())
+
+
+def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any]) -> Job:
+    from taskrel.proxies import PROXIES
+
+    options = dict(options)
+    function = options.pop("function", None)
+    settings = {"proxy": name, "function": function, "options": options, "seed": config.seed,
+                "embed": dict(embed.settings)}  # fmt: skip
+    version = PROXIES[name].version if name in PROXIES else 1
+    steps = options.get("steps", 2500) if name == "linear" else 0
+    return Job("score", version, embed.model, embed.task, settings, needs=(embed.id,), cost=0.02 + 8e-4 * steps)
+
+
+def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:
+    """The study's grid of one (model, task): every learning rate, every repeat."""
+    assert config.finetune is not None
+    return [
+        _finetune(config, "finetune", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "grid"})
+        for rate in config.finetune.learning_rates
+        for repeat in range(config.finetune.repeats)
+    ]
+
+
+def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]) -> tuple[Job, ...]:
+    """All repeats at a learning rate that a search found, so that it is judged like the grid's rates."""
+    assert config.finetune is not None
+    return tuple(
+        _finetune(config, "confirm", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "confirm"})
+        for model, task, rate in best
+        for repeat in range(config.finetune.repeats)
+    )
+
+
+def _finetune(config: SweepConfig, kind: str, model: Model, task: Task, what: Mapping[str, Any]) -> Job:
+    settings = finetune_settings(config, what["repeat"]) | what
+    return Job(kind, FINETUNE, model, task, settings, cost=finetune_seconds(config, model, task))
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """One (model, task) to search: fine-tune settings without the learning rate, the range, and the grid's runs."""
+
+    model: Model
+    task: Task
+    finetune: Mapping[str, Any]
+    low: float
+    high: float
+    trials: int
+    seed: int
+    grid: Sequence[Row] = field(default=(), compare=False)
+
+    @property
+    def job(self) -> Job:
+        """The search as a whole; its id is the ``search`` column of its trials."""
+        settings = {"finetune": dict(self.finetune), "low": self.low, "high": self.high, "trials": self.trials,
+                    "seed": self.seed, "grid": [row["job"] for row in self.grid]}  # fmt: skip
+        return Job("search", FINETUNE, self.model, self.task, settings)
+
+
+def finetune_settings(config: SweepConfig, repeat: int) -> dict[str, Any]:
+    """All settings of a fine-tuning but the learning rate and its origin. Repeats differ in their seed alone."""
+    assert config.finetune is not None
+    settings = config.finetune.model_dump(exclude={"learning_rates", "repeats"})
+    return settings | {"image_size": config.embed.image_size, "repeat": repeat, "seed": 1000 * config.seed + repeat}
+
+
+def forward_seconds(config: SweepConfig, model: Model) -> float:
+    """A guess at the seconds of one image's forward pass on one core, within a factor of about three."""
+    side = config.embed.image_size or model.input_size or 224
+    return max(1.5e-4, (model.parameters or 5_000_000) * (side / 224) ** 2 * 5e-9)
+
+
+def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
+    """Estimated seconds of an embedding."""
+    return forward_seconds(config, model) * (task.sizes["train"] + task.sizes["val"]) + 0.05
+
+
+def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
+    """Estimated seconds of one fine-tuning."""
+    assert config.finetune is not None
+    tuning = config.finetune
+    images = EVALUATED * tuning.steps * min(tuning.batch, task.sizes["train"])
+    images += tuning.evaluations * task.sizes["val"] + task.sizes["test"]
+    return forward_seconds(config, model) * images + 0.05
+
+
+def calibrated(jobs: Iterable[Job], measured: Iterable[Row]) -> dict[str, float]:
+    """Job id -> seconds, the guesses scaled by what the same kind of job took before (same model first).
+
+    Args:
+        measured: rows of the ``jobs`` table with status ok.
+    """
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for row in measured:
+        for key in ((row["kind"], row["model"]), (row["kind"], "")):
+            seconds.setdefault(key, []).append(row["seconds"])
+    found = {}
+    for job in jobs:
+        known = seconds.get((job.kind, job.model.name)) or seconds.get((job.kind, ""))
+        found[job.id] = sum(known) / len(known) if known else job.cost
+    return found
+
+
+def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
+    """Estimated size of the feature cache: float32 features of train and validation."""
+    rows = sum(task.sizes["train"] + task.sizes["val"] for task in tasks)
+    return sum(4 * rows * (model.dim or 1280) for model in models)
+
+
+def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
+    """Estimated size of the decoded images: three bytes a pixel, once per input size."""
+    sides = {config.embed.image_size or model.input_size or 224 for model in models}
+    images = sum(sum(task.sizes.values()) for task in tasks)
+    return sum(3 * side * side * images for side in sides)

@@ -1,0 +1,59 @@
+"""Pre-train the embedded zoo as jobs on the executor: ``make zoo``. What is there already is left alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from sweeps.config import did_you_mean
+from sweeps.errors import ConfigError
+from sweeps.hands import Hands, How
+from sweeps.output import claim
+from sweeps.progress import Display
+from sweeps.store import Store
+from sweeps.types import Job, Model, Outcome, Row, Task
+from sweeps.versions import PRETRAIN
+from sweeps.zoo.mini.recipes import RECIPES
+
+
+def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple[Job, ...]:
+    """One job per recipe.
+
+    Raises:
+        ConfigError: for a name or pattern that matches no recipe.
+    """
+    chosen = []
+    for pattern in names or ["*"]:
+        matches = [name for name in RECIPES if fnmatchcase(name, pattern)]
+        if not matches:
+            raise ConfigError(f"models must name models of the embedded zoo{did_you_mean(pattern, RECIPES)}")
+        chosen += matches
+    return tuple(_job(name, seed) for name in dict.fromkeys(chosen))
+
+
+def _job(name: str, seed: int) -> Job:
+    upstream = RECIPES[name].upstream
+    model = Model(name=name, source=f"timm:{name}", pretrained=False, revision="recipe")
+    task = Task(name=f"upstream/{upstream}", source="upstream", classes=(), sizes={}, revision="drawn")
+    return Job("pretrain", PRETRAIN, model, task, {"seed": seed}, cost=180.0)
+
+
+def pretrain_all(names: Sequence[str] | None, out: Path, how: How, display: Display) -> list[Row]:
+    """Pre-train what is missing below ``out``.
+
+    Returns:
+        The ``jobs`` rows of those that failed.
+    """
+    store, failures = Store(out), []
+    store.prepare()
+
+    def settle(outcome: Outcome) -> None:
+        store.append(outcome)
+        display.settled(outcome)
+        if not outcome.ok:
+            failures.append(outcome.job)
+
+    with claim(out, how.wait), Hands(store, replace(how, cache=out)) as hands:
+        hands.run("pretrain", pretraining_jobs(names), settle, display)
+        display.close()
+    return failures

@@ -1,0 +1,147 @@
+"""Measured tables -> derived tables: accuracies, regret, strategies, correlations, answer. Pure but for reading.
+
+Only rows that belong to the current plan count, so that an output folder may hold older sweeps. Nothing is left out in
+silence: every strategy, budget or cell that could not be judged is a note.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sweeps.report.cells import Cells, accuracies
+from sweeps.report.choice import Ground, answers
+from sweeps.report.evidence import Evidence, gather
+from sweeps.report.regrets import Question, regrets
+from sweeps.report.selection import Views
+from sweeps.report.words import count, listing, proxy
+from sweeps.store import Store
+from sweeps.types import Row
+from taskrel.correlation import STATISTICS, correlation
+from taskrel.types import Pick
+
+
+class Members(Protocol):
+    """A pool: which models are in it."""
+
+    def members(self, models: list[Row]) -> list[str]:
+        """Names of the models that belong to the pool."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The derived tables by name, notes on what was left out of them, and the evidence that they stand on."""
+
+    tables: dict[str, list[Row]]
+    notes: tuple[str, ...]
+    evidence: Evidence
+
+
+def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: Sequence[int],
+            strategies: Sequence[str], bootstrap: int, answer_strategy: str, answer_budget: int,
+            proxies: Iterable[str] = (), faults: Mapping[str, str] | None = None) -> Derived:  # fmt: skip
+    """What the measurements say.
+
+    Args:
+        store: with the current plan in its ``plan`` table.
+        seed: of the bootstrap and of strategies with chance in them.
+        pools: name -> predicate over the ``models`` table; from-scratch baselines never count.
+        budgets: numbers of models to fine-tune.
+        strategies: names of ``taskrel.STRATEGIES``, or ``<proxy>`` and ``hybrid_<proxy>`` for any measured proxy.
+        bootstrap: number of samples behind an interval.
+        answer_strategy: the strategy whose picks the answer chooses from, in the pool ``all`` or else the largest.
+        answer_budget: how many models it may pick.
+        proxies: the proxies of the sweep, also those without any score yet.
+        faults: tasks that cannot be read, each with its reason.
+    """
+    evidence = gather(store, faults)
+    cells = accuracies(evidence.runs, evidence.plan, evidence.models)
+    views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies)
+    members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
+               for name, pool in pools.items()}  # fmt: skip
+    judged = regrets(cells.rows, evidence.task_names, views, Question(members, strategies, budgets, bootstrap, seed))
+    pool = main_pool(members)
+    picked, silent = _picks(views, evidence.task_names, members.get(pool, []), answer_strategy, answer_budget, seed)
+    ground = Ground(evidence.runs, cells.rows, members.get(pool, []), set(cells.incomplete), evidence.scratch,
+                    {row["task"]: row["group"] for row in evidence.tasks})  # fmt: skip
+    tables = {
+        "accuracies": cells.rows,
+        "regret": judged.regret,
+        "strategies": judged.strategies,
+        "correlations": _correlations(evidence, cells.rows, views),
+        "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
+    }
+    notes = [*_incomplete(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
+    return Derived(tables, tuple(dict.fromkeys(notes)), evidence)
+
+
+def _picks(views: Views, tasks: Iterable[str], pool: Sequence[str], strategy: str, budget: int, seed: int,
+           ) -> tuple[dict[str, list[Pick]], list[str]]:  # fmt: skip
+    """Task -> what the answer chooses from, and a note for each reason why tasks have nothing to choose from."""
+    found: dict[str, list[Pick]] = {}
+    reasons: dict[str, list[str]] = {}
+    for task in tasks:
+        order = views.rank(strategy, task, pool, seed)
+        if isinstance(order, str):
+            reasons.setdefault(order, []).append(task)
+        else:
+            found[task] = order[:budget]
+    return found, [f"no answer for {listing(silent)}: strategy {strategy} cannot pick, {reason}"
+                   for reason, silent in reasons.items()]  # fmt: skip
+
+
+def write(store: Store, derived: Derived) -> None:
+    """Replace the derived tables of the store."""
+    for name, rows in derived.tables.items():
+        store.write_facts(name, rows)
+
+
+def main_pool(pools: Mapping[str, Sequence[str]]) -> str:
+    """The pool answers are given for: ``all``, or else the largest; "" without pools."""
+    return "all" if "all" in pools else max(pools, key=lambda name: len(pools[name]), default="")
+
+
+def _correlations(evidence: Evidence, accuracy: Sequence[Row], views: Views) -> list[Row]:
+    known = {(row["task"], row["model"]): row["accuracy"] for row in accuracy}
+    rows = []
+    for task in evidence.task_names:
+        reached = _column(known.get((task, model)) for model in evidence.pool)
+        for name in views.proxies:
+            scored = views.scored(task, name)
+            if not scored:
+                continue
+            column = _column(scored.get(model) for model in evidence.pool)
+            found = {statistic: correlation(column, reached, statistic) for statistic in STATISTICS}
+            reasons = dict.fromkeys(one.reason for one in found.values() if one.reason)
+            rows.append({
+                "task": task, "proxy": name, "models": max(one.models for one in found.values()),
+                **{statistic: one.value for statistic, one in found.items()}, "reason": "; ".join(reasons) or None,
+            })  # fmt: skip
+    return rows
+
+
+def _column(values: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _incomplete(cells: Cells) -> list[str]:
+    if not cells.incomplete:
+        return []
+    cells_in_all = len(cells.incomplete) + len(cells.rows)
+    names = listing(f"{cell.model} on {cell.task}" for cell in cells.incomplete)
+    return [f"{len(cells.incomplete):,} of {count(cells_in_all, 'fine-tuning cell')} "
+            f"{'is' if len(cells.incomplete) == 1 else 'are'} not complete and left out: {names}"]  # fmt: skip
+
+
+def _unscored(evidence: Evidence, views: Views) -> list[str]:
+    """Says where a proxy lacks models of the pool: strategies rank those last."""
+    lacking: dict[str, list[str]] = {}
+    for task in evidence.task_names:
+        for name in views.proxies:
+            if scored := views.scored(task, name):
+                missing = [f"{model} on {task}" for model in evidence.pool if model not in scored]
+                lacking.setdefault(name, []).extend(missing)
+    return [f"{proxy(name)} has no score for {listing(cells)}: strategies that read it rank "
+            f"{'this model' if len(cells) == 1 else 'these models'} last"
+            for name, cells in lacking.items() if cells]  # fmt: skip

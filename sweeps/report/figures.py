@@ -1,0 +1,237 @@
+"""The pictures of the whole sweep: answers, regret, budgets, accuracies. Each is an SVG element, or "" without data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from sweeps.report import words
+from sweeps.report.ink import colour, drawing, frame, strategy_colour, strategy_order, svg, tip
+from sweeps.report.labels import fit, short_names, two_lines, width
+from sweeps.types import Row
+
+WIDE, NARROW = 1040, 360
+_PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
+
+
+def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str], wide: int = WIDE) -> str:
+    """Per task where the chosen model stands: its accuracy among those of all models, the best, and from scratch."""
+    rows = [row for row in rows if row["test_accuracy"] is not None]
+    if not rows:
+        return ""
+    narrow = wide < 600
+    step, top, bottom = (54, 54, 44) if narrow else (34, 30, 44)
+    with drawing(wide, top + bottom + step * len(rows)) as figure:
+        names = short_names(row["task"] for row in rows)
+        left = 8 if narrow else 24 + max(width(names[row["task"]], 11.5) for row in rows)
+        right = 14 if narrow else 290
+        axes = _axes(figure, left, bottom, wide - left - right, step * len(rows))
+        for level, row in enumerate(reversed(rows)):
+            _answer_row(axes, level, row, _others(row, accuracies, pool))
+            (_names_above if narrow else _names_beside)(axes, level, row, names[row["task"]], wide)
+        axes.set_ylim(-0.55, len(rows) - (0.2 if narrow else 0.45))
+        axes.set_yticks(range(len(rows)), ["" if narrow else names[row["task"]] for row in reversed(rows)])
+        axes.tick_params(axis="y", labelsize=11.5, labelcolor=colour("ink"), pad=10)
+        axes.xaxis.set_major_formatter(_PERCENT)
+        axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8, steps=[1, 2, 2.5, 5, 10]))
+        axes.set_xlabel("test accuracy after fine-tuning")
+        frame(axes, "x")
+        figure.legend(handles=_answer_key(), loc="upper left", bbox_to_anchor=((left - 8) / wide, 1.0), borderpad=0.2,
+                      ncols=2 if narrow else 4, handletextpad=0.5, columnspacing=1.6, borderaxespad=0)  # fmt: skip
+        return svg(figure, f"answers{wide}", "Test accuracy of the chosen model for each task, among all models.")
+
+
+def _names_beside(axes: Axes, level: int, row: Row, _: str, __: int) -> None:
+    at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+    axes.annotate(words.percent(row["test_accuracy"]), (1, level), (58, 0), ha="right", weight="bold", **at)
+    axes.annotate(fit(row["model"], 205), (1, level), (70, 0), **at)
+
+
+def _names_above(axes: Axes, level: int, row: Row, task: str, wide: int) -> None:
+    at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    model = fit(row["model"], wide - 92 - width(task, 12))
+    axes.annotate(task, (0, level), (0, 11), fontsize=11, weight="bold", **at)
+    axes.annotate(f"{model}  {words.percent(row['test_accuracy'])}", (1, level), (0, 11), ha="right", fontsize=10, **at)
+
+
+def _others(row: Row, accuracies: Sequence[Row], pool: Sequence[str]) -> list[Row]:
+    return [other for other in accuracies
+            if other["task"] == row["task"] and other["accuracy"] is not None and other["model"] in pool]  # fmt: skip
+
+
+def _answer_row(axes: Axes, level: int, row: Row, others: Sequence[Row]) -> None:
+    for other in others:
+        mark = axes.plot(other["accuracy"], level, "|", color=colour("faint"), markersize=11, markeredgewidth=1.6)[0]
+        tip(mark, f"{other['model']}: {words.percent(other['accuracy'])}")
+    if row["scratch_accuracy"] is not None:
+        mark = axes.plot(row["scratch_accuracy"], level, "x", color=colour("bad"), markersize=7, markeredgewidth=1.8)[0]
+        tip(mark, f"from scratch: {words.percent(row['scratch_accuracy'])}")
+    if row["low"] is not None and row["high"] is not None:
+        axes.plot([row["low"], row["high"]], [level, level], color=colour("accent"), linewidth=4, alpha=0.4)
+    mark = axes.plot(row["test_accuracy"], level, "o", color=colour("accent"), markersize=9)[0]
+    tip(mark, words.plain(words.answer(row)))
+    if row["oracle"] is not None:
+        size = 11 if row["oracle_model"] == row["model"] else 8
+        mark = axes.plot(row["oracle"], level, "D", markerfacecolor="none", markeredgecolor=colour("ink"),
+                         markersize=size, markeredgewidth=1.4)[0]  # fmt: skip
+        tip(mark, f"best of the pool: {row['oracle_model']}, {words.percent(row['oracle'])}")
+
+
+def _answer_key() -> list[Line2D]:
+    return [
+        Line2D([], [], color=colour("accent"), marker="o", markersize=8, linewidth=4, label="chosen, range of repeats"),
+        Line2D([], [], color=colour("ink"), marker="D", markerfacecolor="none", linewidth=0, label="best of the pool"),
+        Line2D([], [], color=colour("faint"), marker="|", markersize=11, markeredgewidth=1.6, linewidth=0,
+               label="other models"),
+        Line2D([], [], color=colour("bad"), marker="x", markeredgewidth=1.8, linewidth=0, label="from scratch"),
+    ]  # fmt: skip
+
+
+def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tasks: Sequence[str],
+                wide: int = WIDE) -> str:  # fmt: skip
+    """Relative regret of every strategy on every task of a pool, one panel per budget, the mean over tasks first."""
+    regret = [row for row in regret if row["pool"] == pool and row["relative_regret"] is not None]
+    means = [row for row in strategies if row["pool"] == pool and row["mean_relative_regret"] is not None]
+    budgets = sorted({row["budget"] for row in regret})
+    present = [task for task in tasks if any(row["task"] == task for row in regret)]
+    if not budgets or not present:
+        return ""
+    order = strategy_order(row["strategy"] for row in regret)
+    room = (wide - 80) / (len(present) + 1.5)
+    names, turned = _columns(present, room)
+    bottom = 74 if turned else 44
+    top, panel, gap = 34, 168, bottom + 28
+    with drawing(wide, top + bottom + len(budgets) * panel + (len(budgets) - 1) * gap + 20) as figure:
+        lows = [row["low"] for row in regret if row["low"] is not None] + [row["relative_regret"] for row in regret]
+        highs = [row["high"] for row in regret if row["high"] is not None] + [row["relative_regret"] for row in regret]
+        for number, budget in enumerate(reversed(budgets)):  # from the bottom up
+            axes = _axes(figure, 62, bottom + number * (panel + gap), wide - 80, panel)
+            chosen = [row for row in regret if row["budget"] == budget]
+            _bars(axes, chosen, [row for row in means if row["budget"] == budget], present, order)
+            axes.set_title(f"{words.count(budget, 'model')} fine-tuned", weight="bold")
+            axes.set_ylim(min(0, *lows) * 1.08, max(0.01, *highs) * 1.08)
+            axes.yaxis.set_major_formatter(_PERCENT)
+            axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+            axes.set_xlim(-0.6, len(present) + 0.9)
+            axes.set_xticks([0, *(place + 1.3 for place in range(len(present)))], ["mean", *names],
+                            rotation=30 if turned else 0, ha="right" if turned else "center")  # fmt: skip
+            axes.set_ylabel("relative regret")
+            frame(axes)
+        figure.legend(handles=[Patch(color=strategy_colour(name, order), label=words.strategy(name)) for name in order],
+                      loc="upper left", bbox_to_anchor=(54 / wide, 1.0), ncols=len(order), columnspacing=1.4,
+                      handlelength=1, handleheight=0.9, borderaxespad=0, borderpad=0.2)  # fmt: skip
+        return svg(figure, f"regret-{_slug(pool)}", f"Relative regret by task and strategy in the pool {pool}.")
+
+
+def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence[str], order: Sequence[str]) -> None:
+    here = [name for name in order if any(row["strategy"] == name for row in rows)]
+    thick = 0.84 / max(1, len(here))
+    cells = {(row["strategy"], row["task"]): row for row in rows}
+    over_tasks = {row["strategy"]: row | {"relative_regret": row["mean_relative_regret"]} for row in means}
+    for slot, name in enumerate(here):
+        tint = strategy_colour(name, order)
+        places = [(0.0, over_tasks.get(name), "all tasks")]
+        places += [(place + 1.3, cells.get((name, task)), task) for place, task in enumerate(tasks)]
+        for middle, row, where in places:
+            if row is None:
+                continue
+            x, value = middle + (slot - (len(here) - 1) / 2) * thick, row["relative_regret"]
+            bar = axes.bar(x, value, thick * 0.86, color=tint)[0]
+            text = f"{words.strategy(name)}, {where}: {words.within(value, row['low'], row['high'])}"
+            tip(bar, text + (f" with {', '.join(row['picks'])}" if row.get("picks") else ""))
+            if words.percent(value) == "0.0%":
+                axes.plot(x, 0, "o", color=tint, markersize=3.5, clip_on=False)
+            if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]:
+                axes.plot([x, x], [row["low"], row["high"]], color=colour("ink"), linewidth=1, alpha=0.55)
+    axes.axhline(0, color=colour("muted"), linewidth=0.8)
+    axes.axvline(0.65, color=colour("line"), linewidth=1)
+
+
+def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[str], tasks: Sequence[str],
+             wide: int = WIDE) -> str:  # fmt: skip
+    """Accuracy of every model on every task; shade runs within a task from the worst model to the best.
+
+    Args:
+        accuracies: rows of ``accuracies``.
+        answer: rows of ``answer``, whose models get a dot.
+        models: from top to bottom.
+        tasks: from left to right.
+    """
+    cells = {(row["model"], row["task"]): row for row in accuracies}
+    models = [name for name in models if any((name, task) in cells for task in tasks)]
+    tasks = [task for task in tasks if any((name, task) in cells for name in models)]
+    if not models or not tasks:
+        return ""
+    left = min(240.0, 18 + max(width(name, 10.5) for name in models))
+    room = (wide - left - 10) / len(tasks)
+    names, turned = _columns(tasks, room)
+    step, top, right = 23, 84 if turned else 44, 70 if turned else 10
+    with drawing(wide, top + 6 + step * len(models)) as figure:
+        axes = _axes(figure, left, 6, wide - left - right, step * len(models))
+        for across, task in enumerate(tasks):
+            column = [cells.get((name, task)) for name in models]
+            known = [row["accuracy"] for row in column if row is not None and row["accuracy"] is not None]
+            span = (min(known), max(known)) if known else (0.0, 0.0)
+            picked = next((row["model"] for row in answer if row["task"] == task), None)
+            for down, row in enumerate(column):
+                _heat_cell(axes, across, down, row, span, models[down] == picked)
+        axes.set_xlim(-0.5, len(tasks) - 0.5)
+        axes.set_ylim(len(models) - 0.5, -0.5)
+        axes.set_xticks(range(len(tasks)), names, rotation=30 if turned else 0, ha="left" if turned else "center")
+        axes.set_yticks(range(len(models)), [fit(name, left - 16, 10.5) for name in models])
+        axes.tick_params(labeltop=True, labelbottom=False, labelcolor=colour("ink"))
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        return svg(figure, "heat", "Test accuracy of every model on every task.")
+
+
+def _heat_cell(axes: Axes, across: int, down: int, row: Row | None, span: tuple[float, float], picked: bool) -> None:
+    if row is None or row["accuracy"] is None:
+        text = "missing" if row is None else "diverged"
+        axes.text(across, down, text, ha="center", va="center", fontsize=9, color=colour("muted"), style="italic")
+        return
+    worst, best = span
+    share = 1.0 if best == worst else (row["accuracy"] - worst) / (best - worst)
+    strength = 0.05 + 0.85 * share**1.5
+    place, won = (across - 0.485, down - 0.46), row["accuracy"] == best
+    cell = axes.add_patch(Rectangle(place, 0.97, 0.92, color=colour("heat"), alpha=strength, linewidth=0))
+    tip(cell, f"{row['model']} on {row['task']}: {words.percent(row['accuracy'])}, "
+              f"learning rate {words.rate(row['learning_rate'])}")  # fmt: skip
+    tint = colour("surface" if strength > 0.75 else "ink")
+    axes.text(across, down + 0.02, words.points(row["accuracy"]), ha="center", va="center", fontsize=10.5, color=tint,
+              weight="bold" if won else "normal")  # fmt: skip
+    if won:
+        axes.add_patch(Rectangle(place, 0.97, 0.92, fill=False, edgecolor=colour("ink"), linewidth=1.8, zorder=3))
+    if picked:
+        axes.annotate("●", (across + 0.47, down), (-3, 0), textcoords="offset points", ha="right", va="center",
+                      fontsize=8, color=tint)  # fmt: skip
+
+
+def _axes(figure: Figure, left: float, bottom: float, wide: float, high: float) -> Axes:
+    """Axes at a place given in pixels."""
+    across, up = figure.get_size_inches() * figure.dpi
+    return figure.add_axes((left / across, bottom / up, wide / across, high / up))
+
+
+def _columns(names: Sequence[str], room: float) -> tuple[list[str], bool]:
+    """Names for the columns of a picture, in one or two lines, and whether they must be turned to fit."""
+    short = [two_lines(name, room - 8, 10.5) for name in short_names(names, 22).values()]
+    if max(width(line, 10.5) for name in short for line in name.split("\n")) <= room - 8:
+        return short, False
+    return list(short_names(names, 18).values()), True
+
+
+def _slug(text: str) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text)
+
+
+def by_strategy(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
+    """Rows grouped by strategy, each group by rising budget."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["strategy"], []).append(row)
+    return {name: sorted(group, key=lambda row: row["budget"]) for name, group in groups.items()}

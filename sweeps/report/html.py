@@ -1,0 +1,283 @@
+"""One self-contained HTML page: answers first, evidence below, what is missing said in words. No external request."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup, escape
+
+from sweeps.errors import OutputError
+from sweeps.report import figures, panels, tables, words
+from sweeps.report.analysis import Derived
+from sweeps.report.evidence import Evidence
+from sweeps.report.tables import Table
+from sweeps.types import Row
+
+FILE = "report.html"
+MOST_PROXIES = 8  # drawn; all are in the table
+
+
+class Folded(NamedTuple):
+    """A picture that is shown when asked for."""
+
+    title: str
+    picture: Markup
+
+
+class Section(NamedTuple):
+    """A part of the page; ``missing`` says why there is nothing to show, when there is nothing."""
+
+    key: str
+    title: str
+    lead: str = ""
+    missing: str = ""
+    pictures: Sequence[Markup] = ()
+    folded: Sequence[Folded] = ()
+    table: Table | None = None
+    more: Sequence[Table] = ()
+
+
+def write_report(out: Path, derived: Derived, *, name: str = "", config: str = "") -> Path:
+    """Write ``OUT/report.html``, whole or not at all.
+
+    Args:
+        out: the folder to write into.
+        derived: what :func:`sweeps.report.analysis.analyse` found.
+        name: the name of the sweep.
+        config: the configuration as text, shown as it is.
+
+    Raises:
+        OutputError: when the file cannot be written.
+    """
+    path = Path(out) / FILE
+    temporary = path.with_name(f".tmp-{FILE}-{uuid.uuid4().hex}")
+    text = page(derived, name=name, config=config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"the report must be writable at {path}, got: {error.strerror}") from None
+    return path
+
+
+def page(derived: Derived, *, name: str = "", config: str = "") -> str:
+    """The page as text."""
+    rows, evidence = derived.tables, derived.evidence
+    sections = [
+        _picks(rows["answer"]), _strategies(rows), _regret(evidence, rows), _proxies(evidence, rows),
+        _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows), _failures(evidence),
+        _missing(evidence), _models(evidence),
+    ]  # fmt: skip
+    return _template().render(
+        title=name or "model sweep",
+        status=_status(evidence),
+        banner=_banner(evidence),
+        sentences=[words.answer(row) for row in rows["answer"]],
+        no_answer=_no_answer(evidence),
+        hero=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool)),
+        hero_narrow=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool, figures.NARROW)),
+        remarks=tables.remarks(rows["answer"]),
+        answer_table=tables.answers(rows["answer"]) if rows["answer"] else None,
+        sections=sections,
+        notes=derived.notes,
+        provenance=_provenance(evidence),
+        jobs=tables.jobs(evidence) if evidence.plan else None,
+        config=config,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    folder = resources.files("sweeps.report")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+                                     lstrip_blocks=True)  # fmt: skip
+    environment.filters["breakable"] = _breakable
+    environment.globals["style"] = Markup(folder.joinpath("page.css").read_text(encoding="utf-8"))
+    environment.globals["script"] = Markup(folder.joinpath("page.js").read_text(encoding="utf-8"))
+    return environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def _breakable(text: str) -> Markup:
+    """A name that may be broken after its punctuation, and nowhere else."""
+    return Markup("<wbr>").join(re.split(r"(?<=[/._-])(?=\w)", text)) if " " not in text else escape(text)
+
+
+def _markup(svg: str) -> Markup:
+    """A picture of ours: its texts were escaped when it was drawn."""
+    return Markup(svg)
+
+
+def _pictures(*svgs: str) -> list[Markup]:
+    return [_markup(svg) for svg in svgs if svg]
+
+
+def _status(evidence: Evidence) -> str:
+    zoo = f"{words.count(len(evidence.pool), 'model')}, {words.count(len(evidence.task_names), 'task')}"
+    return f"{zoo}; {tables.progress(evidence)}" if evidence.plan else zoo
+
+
+def _banner(evidence: Evidence) -> str:
+    missing = sum(stage.missing for stage in evidence.stages)
+    if not evidence.plan:
+        return "Nothing is planned yet: the plan is empty."
+    if not missing:
+        return ""
+    return (f"The sweep is not finished: {words.count(missing, 'planned job')} of {len(evidence.plan):,} "
+            f"{'has' if missing == 1 else 'have'} no result yet. All numbers are over what is there.")  # fmt: skip
+
+
+def _no_answer(evidence: Evidence) -> str:
+    if not evidence.plan:
+        return "There is no answer yet, because nothing is planned."
+    if not evidence.fine_tuning_planned:
+        return "There is no answer, because this sweep scores models and fine-tunes none."
+    if not evidence.scores:
+        return "There is no answer yet, because no proxy has been scored."
+    return "There is no answer yet, because no strategy could pick a model."
+
+
+def _picks(answer: Sequence[Row]) -> Section:
+    missing = "" if answer else "No model has been picked yet."
+    return Section("picks", "Why these models", missing=missing, table=tables.picks(answer) if answer else None,
+                   lead="Of the picked models the one that validates best is the answer.")  # fmt: skip
+
+
+def _strategies(rows: dict[str, list[Row]]) -> Section:
+    if not rows["strategies"]:
+        return Section("strategies", "How much do the strategies lose?", missing=_no_regret())
+    pools = list(dict.fromkeys(row["pool"] for row in rows["strategies"]))
+    first = _main_pool(pools)
+    lead = ("Relative regret is the share of the remaining error that a perfect search over the pool would have "
+            "removed: 0% means the best model was among those fine-tuned. Intervals are bootstrap intervals; with few "
+            "repeats and tasks read them as a lower bound on the uncertainty.")  # fmt: skip
+    pictures = _pictures(panels.regret_by_budget(rows["strategies"], first),
+                         panels.regret_against_cost(rows["strategies"], rows["regret"], first))  # fmt: skip
+    return Section("strategies", "How much do the strategies lose?", lead, pictures=pictures,
+                   table=tables.strategies(rows["strategies"], first),
+                   more=[tables.strategies(rows["strategies"], pool) for pool in pools if pool != first])  # fmt: skip
+
+
+def _no_regret() -> str:
+    return "Regret is not known yet, because it needs the accuracy of fine-tuned models."
+
+
+def _main_pool(pools: Sequence[str]) -> str:
+    return "all" if "all" in pools else pools[0]
+
+
+def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    pools = list(dict.fromkeys(row["pool"] for row in rows["regret"]))
+    drawn = {pool: figures.regret_bars(rows["regret"], rows["strategies"], pool, evidence.task_names) for pool in pools}
+    if not any(drawn.values()):
+        return Section("regret", "Regret on every task", missing=_no_regret())
+    first = _main_pool(pools)
+    sizes = {row["pool"]: row["models"] for row in sorted(rows["regret"], key=lambda row: row["models"])}
+    lead = (f"Pool {first}, up to {words.count(sizes[first], 'model')}. Lower is better, a dot on the axis is zero, "
+            "thin lines are bootstrap intervals over repeats.")  # fmt: skip
+    folded = [Folded(f"pool {pool}, up to {words.count(sizes[pool], 'model')}", _markup(svg))
+              for pool, svg in drawn.items() if svg and pool != first]  # fmt: skip
+    return Section("regret", "Regret on every task", lead, pictures=_pictures(drawn[first]), folded=folded)
+
+
+def _proxies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    asked = " ".join({row["strategy"] for row in rows["answer"]})
+    names = sorted({row["proxy"] for row in evidence.scores}, key=lambda name: (name not in asked, name))
+    drawn = {name: panels.scatter(evidence.scores, rows["accuracies"], rows["answer"], rows["correlations"], name,
+                                  evidence.task_names) for name in names[:MOST_PROXIES]}  # fmt: skip
+    pictures = [(name, svg) for name, svg in drawn.items() if svg]
+    table = tables.correlations(rows["correlations"]) if rows["correlations"] else None
+    if not pictures and not table:
+        missing = ("No proxy has been scored yet." if not names
+                   else "Scores cannot be compared with accuracy yet, because no model is fine-tuned.")  # fmt: skip
+        return Section("proxies", "Do the proxies order the models?", missing=missing)
+    lead = ("A proxy scores a model from one forward pass. τ is the weighted rank correlation of score and accuracy; "
+            "a low τ with the best model at the right edge still means no regret."
+            + (f" {words.count(len(names) - MOST_PROXIES, 'further proxy', 'further proxies')} "
+               "can be found in the table." if len(names) > MOST_PROXIES else ""))  # fmt: skip
+    folded = [Folded(f"{words.proxy(name)} against accuracy", _markup(svg)) for name, svg in pictures[1:]]
+    return Section("proxies", "Do the proxies order the models?", lead, folded=folded,
+                   pictures=_pictures(*(svg for _, svg in pictures[:1])), more=[table] if table else [])  # fmt: skip
+
+
+def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    svg = figures.heat_map(rows["accuracies"], rows["answer"], evidence.model_names, evidence.task_names)
+    if not svg:
+        return Section("accuracies", "Accuracy of every model", missing=_no_accuracy(evidence))
+    lead = ("Test accuracy in percent, median over repeats. Shade runs within each task from its worst model to its "
+            "best; the framed cell is the best of its task, the dot is the answer.")  # fmt: skip
+    return Section("accuracies", "Accuracy of every model", lead, pictures=_pictures(svg),
+                   more=[tables.accuracies(rows["accuracies"])])  # fmt: skip
+
+
+def _no_accuracy(evidence: Evidence) -> str:
+    if not evidence.fine_tuning_planned:
+        return "This sweep fine-tunes no models."
+    if not evidence.fine_tuned:
+        return "No fine-tuning has finished yet."
+    return "No cell is complete yet: an accuracy needs every learning rate and every repeat of its model and task."
+
+
+def _searches(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    svg, left_out = panels.searches(evidence.runs, rows["answer"])
+    title = "Learning-rate searches"
+    if not svg:
+        planned = any(row["kind"] == "search" for row in evidence.plan)
+        return Section("searches", title, missing="No search has finished yet." if planned
+                       else "This sweep searches no learning rates beyond its grid.")  # fmt: skip
+    lead = ("Each panel is one searched model on one task. A searched rate is only used for an answer when repeats "
+            "confirm it.")  # fmt: skip
+    if left_out:
+        lead += f" {words.count(left_out, 'further search', 'further searches')} are in the runs table."
+    return Section("searches", title, lead, pictures=_pictures(svg))
+
+
+def _cost(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    svg = panels.cost_by_model(evidence.jobs, evidence.model_names)
+    if not svg:
+        return Section("cost", "Cost", missing="No job has finished yet, so nothing has cost anything.")
+    lead = "Time of every job, summed over workers; the device is under provenance."
+    return Section("cost", "Cost", lead, pictures=_pictures(svg), table=tables.jobs(evidence))
+
+
+def _failures(evidence: Evidence) -> Section:
+    table = tables.failures(evidence)
+    return Section("failures", "Failures", missing="" if table.rows else "Nothing failed and nothing diverged.",
+                   table=table if table.rows else None)  # fmt: skip
+
+
+def _missing(evidence: Evidence) -> Section:
+    table = tables.missing(evidence)
+    return Section("missing", "Missing", missing="" if table.rows else "Every planned job has been tried.",
+                   table=table if table.rows else None)  # fmt: skip
+
+
+def _models(evidence: Evidence) -> Section:
+    return Section("models", "The models", missing="" if evidence.models else "No model is known yet.",
+                   more=[tables.models(evidence.models)] if evidence.models else [])  # fmt: skip
+
+
+def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
+    def distinct(column: str) -> list[str]:
+        return sorted({str(row[column]) for row in evidence.jobs if row[column]})
+
+    started: list[datetime] = [row["started"] for row in evidence.jobs if row["started"]]
+    finished: list[datetime] = [row["finished"] for row in evidence.jobs if row["finished"]]
+    facts: list[tuple[str, Any]] = [
+        ("commit", words.listing(distinct("commit"))),
+        ("hosts", f"{len(distinct('host'))}: {words.listing(distinct('host'))}" if distinct("host") else ""),
+        ("devices", words.listing(device for device in distinct("device") if device != "tune")),
+        ("first job started", f"{min(started):%Y-%m-%d %H:%M} UTC" if started else ""),
+        ("last job finished", f"{max(finished):%Y-%m-%d %H:%M} UTC" if finished else ""),
+        ("versions", words.versions(distinct("versions"))),
+    ]
+    return [(name, value) for name, value in facts if value and value != "none"]

@@ -1,0 +1,320 @@
+"""The pictures of one thing at a time: proxies against accuracy, searches, cost. SVG, or "" without data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from sweeps.report import words
+from sweeps.report.evidence import stage_of
+from sweeps.report.figures import WIDE, by_strategy
+from sweeps.report.ink import PIXELS_PER_INCH, colour, drawing, frame, strategy_colour, svg, tip
+from sweeps.report.labels import fit, place, short_names, width
+from sweeps.types import Row
+
+COLUMNS, MOST_PANELS = 4, 24
+_STAGES = {"embed": "s-other-1", "score": "s-other-2", "finetune": "s-other-3", "search": "s-other-4",
+           "confirm": "s-other-5"}  # fmt: skip
+_TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
+_PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
+
+
+def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[Row], correlations: Sequence[Row],
+            name: str, tasks: Sequence[str]) -> str:  # fmt: skip
+    """One proxy against accuracy, a panel per task; the best model and the picks of the answer are named."""
+    values = {(row["task"], row["model"]): row["value"] for row in scores if row["proxy"] == name}
+    points: dict[str, list[tuple[float, float, str]]] = {task: [] for task in tasks}
+    for row in accuracies:
+        value = values.get((row["task"], row["model"]))
+        if value is not None and row["accuracy"] is not None and row["task"] in points:
+            points[row["task"]].append((value, row["accuracy"], row["model"]))
+    shown = [task for task in tasks if points[task]]
+    if not shown:
+        return ""
+    short = short_names({model for found in points.values() for _, _, model in found}, 18)
+    titles = short_names(shown, 24)
+    agreement = {row["task"]: row["weighted_tau"] for row in correlations if row["proxy"] == name}
+    chosen = {row["task"]: set(row["picks"] or ()) for row in answer}
+
+    def draw(axes: Axes, number: int) -> None:
+        task = shown[number]
+        tau = agreement.get(task)
+        _scatter_panel(axes, points[task], chosen.get(task, set()), short)
+        _title(axes, titles[task], "" if tau is None else f"τ {words.real(tau)}")
+
+    key = [
+        Line2D([], [], color=colour("good"), marker="D", linewidth=0, label="best model"),
+        Line2D([], [], color=colour("accent"), marker="o", linewidth=0, label="picked by the answer's strategy"),
+        Line2D([], [], color=colour("muted"), marker="o", markerfacecolor="none", linewidth=0, label="other models"),
+    ]
+    return _grid(len(shown), draw, key, f"scatter-{name}", f"{words.proxy(name)} score against test accuracy, by task.",
+                 (f"{words.proxy(name)} score", "test accuracy"))  # fmt: skip
+
+
+def _scatter_panel(axes: Axes, points: Sequence[tuple[float, float, str]], picked: set[str],
+                   short: Mapping[str, str]) -> None:  # fmt: skip
+    best = max(points, key=lambda point: point[1])[2]
+    axes.margins(0.12, 0.14)
+    named = []
+    for x, y, model in sorted(points, key=lambda point: point[2] in picked | {best}):
+        tint = colour("good" if model == best else "accent" if model in picked else "muted")
+        solid = model == best or model in picked
+        mark = axes.plot(x, y, "D" if model == best else "o", markersize=7 if solid else 6, markeredgewidth=1.2,
+                         markeredgecolor=tint, markerfacecolor=tint if solid else "none")[0]  # fmt: skip
+        tip(mark, f"{model}: score {words.real(x, 3)}, accuracy {words.percent(y)}")
+        if model == best and model in picked:
+            axes.plot(x, y, "o", markersize=13, markerfacecolor="none", markeredgecolor=colour("accent"))
+        if solid:
+            named.append((x, y, short[model], tint))
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    place(axes, sorted(named, key=lambda label: -label[1])[:4], [(x, y) for x, y, _ in points], 9.5)
+
+
+def searches(runs: Sequence[Row], answer: Sequence[Row]) -> tuple[str, int]:
+    """Validation accuracy against learning rate for every searched cell, and how many cells found no room."""
+    cells: dict[tuple[str, str], list[Row]] = {}
+    for row in runs:
+        if row["origin"] == "search":
+            cells.setdefault((row["task"], row["model"]), [])
+    for row in runs:
+        if (row["task"], row["model"]) in cells and row["learning_rate"]:
+            cells[row["task"], row["model"]].append(row)
+    shown = sorted(cells)[:MOST_PANELS]
+    if not shown:
+        return "", 0
+    chosen = {(row["task"], row["model"]): row["learning_rate"] for row in answer}
+    tasks, models = short_names((task for task, _ in shown), 24), short_names((model for _, model in shown), 30)
+
+    def draw(axes: Axes, number: int) -> None:
+        task, model = shown[number]
+        _search_panel(axes, cells[task, model], chosen.get((task, model)))
+        _title(axes, tasks[task], "", models[model])
+
+    def mark(label: str, **style: Any) -> Line2D:
+        return Line2D([], [], linewidth=0, label=label, **style)
+
+    key = [
+        mark("grid, every repeat", marker="s", color=colour("muted"), markersize=6, markerfacecolor="none"),
+        mark("search trial", marker="o", color=colour("accent"), markersize=6),
+        mark("stopped early", marker="o", color=colour("accent"), markersize=6, markerfacecolor="none"),
+        mark("confirming repeat", marker="D", color=colour("good"), markersize=6),
+        mark("diverged", marker="x", color=colour("bad"), markersize=6),
+        Line2D([], [], color=colour("good"), linewidth=1.2, linestyle=":", label="chosen rate"),
+    ]
+    picture = _grid(len(shown), draw, key, "searches", "Validation accuracy against learning rate, by searched cell.",
+                    ("learning rate", "validation accuracy"), head=42)  # fmt: skip
+    return picture, len(cells) - len(shown)
+
+
+def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None:
+    axes.set_xscale("log")
+    known = [run["val_accuracy"] for run in runs if run["val_accuracy"] is not None]
+    floor = min(known, default=0.0)
+    low, high = floor - 0.12 * max(0.02, max(known, default=1.0) - floor), max(known, default=1.0)
+    for run in runs:
+        alive, origin = run["val_accuracy"] is not None, run["origin"]
+        tint = colour("bad" if not alive else {"grid": "muted", "confirm": "good"}.get(origin, "accent"))
+        shape = "x" if not alive else {"grid": "s", "confirm": "D"}.get(origin, "o")
+        hollow = alive and (origin == "grid" or run["status"] == "stopped")
+        mark = axes.plot(run["learning_rate"], run["val_accuracy"] if alive else low, shape, color=tint, markersize=6,
+                         markeredgewidth=1.3, markerfacecolor="none" if hollow else tint)[0]  # fmt: skip
+        state = words.percent(run["val_accuracy"]) if alive else "diverged"
+        tip(mark, f"{origin}, learning rate {words.rate(run['learning_rate'])}: {state}")
+    if chosen is not None:
+        axes.axvline(chosen, color=colour("good"), linewidth=1.2, linestyle=":", zorder=0)
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
+    axes.margins(x=0.1)
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(LogLocator(numticks=5))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _title(axes: Axes, left: str, right: str, below: str = "") -> None:
+    wide = axes.get_window_extent().width
+    lift = 16 if below else 0
+    axes.annotate(fit(left, wide - width(right, 10.5) - 8, 12.5), (0, 1), (0, 8 + lift), weight="bold",
+                  xycoords="axes fraction", textcoords="offset points", fontsize=11)  # fmt: skip
+    axes.annotate(right, (1, 1), (0, 8), xycoords="axes fraction", textcoords="offset points", ha="right",
+                  fontsize=10.5, color=colour("muted"))  # fmt: skip
+    axes.annotate(fit(below, wide + 10, 10.5), (0, 1), (0, 8), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=10, color=colour("muted"))  # fmt: skip
+
+
+def _grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D], name: str, label: str,
+          sides: tuple[str, str], *, head: int = 26) -> str:  # fmt: skip
+    """Small multiples in four columns: one legend, axis labels only at the rim.
+
+    Args:
+        panels: how many.
+        draw: draws the panel of that number.
+        key: the legend.
+        name: of the picture, unique on the page.
+        label: what the picture shows.
+        sides: what runs across and what runs upwards.
+        head: pixels for the titles of a panel.
+    """
+    rows, columns = -(-panels // COLUMNS), min(panels, COLUMNS)
+    high, aside, left, bottom, top = 150, 54, 62, 46, 30 + head
+    below = head + 36
+    total = top + bottom + rows * high + (rows - 1) * below
+    across = (WIDE - left - 12 - (COLUMNS - 1) * aside) / COLUMNS
+    with drawing(WIDE, total) as figure:
+        for number in range(panels):
+            row, column = divmod(number, columns)
+            up = bottom + (rows - 1 - row) * (high + below)
+            spot = ((left + column * (across + aside)) / WIDE, up / total, across / WIDE, high / total)
+            axes = figure.add_axes(spot)
+            axes.tick_params(labelsize=9.5)
+            axes.grid(visible=True)
+            draw(axes, number)
+            axes.set_xlabel(sides[0] if number + columns >= panels else "", fontsize=10)
+            axes.set_ylabel(sides[1] if column == 0 else "", fontsize=10)
+        figure.legend(handles=key, loc="upper left", bbox_to_anchor=((left - 6) / WIDE, 1.0), ncols=len(key),
+                      borderaxespad=0, borderpad=0.2, columnspacing=1.6, handletextpad=0.4)  # fmt: skip
+        return svg(figure, name, label)
+
+
+def cost_by_model(jobs: Sequence[Row], models: Sequence[str]) -> str:
+    """Seconds that every model took, by kind of job."""
+    seconds: dict[str, dict[str, float]] = {}
+    for row in jobs:
+        spent = seconds.setdefault(row["model"], {})
+        kind = stage_of(row)
+        spent[kind] = spent.get(kind, 0.0) + (row["seconds"] or 0.0)
+    names = sorted((name for name in models if sum(seconds.get(name, {}).values()) > 0),
+                   key=lambda name: sum(seconds[name].values()))  # fmt: skip
+    if not names:
+        return ""
+    found = {kind for name in names for kind in seconds[name]}
+    kinds = [kind for kind in _STAGES if kind in found] + sorted(found - _STAGES.keys())
+    left = min(240.0, 18 + max(width(name, 10.5) for name in names))
+    step, top, bottom = 22, 36, 40
+    total = top + bottom + step * len(names)
+    with drawing(WIDE, total) as figure:
+        spot = (left / WIDE, bottom / total, (WIDE - left - 110) / WIDE, step * len(names) / total)
+        axes = figure.add_axes(spot)
+        for level, name in enumerate(names):
+            start = 0.0
+            for kind in kinds:
+                took = seconds[name].get(kind, 0.0)
+                bar = axes.barh(level, took, 0.72, left=start, color=colour(_STAGES.get(kind, "muted")))[0]
+                tip(bar, f"{name}, {kind}: {words.duration(took)}")
+                start += took
+            axes.annotate(words.duration(start), (start, level), (6, 0), textcoords="offset points", va="center",
+                          fontsize=10.5)  # fmt: skip
+        axes.set_yticks(range(len(names)), [fit(name, left - 16, 10.5) for name in names])
+        axes.tick_params(axis="y", labelcolor=colour("ink"))
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        _time_axis(axes, max(sum(spent.values()) for spent in seconds.values()))
+        frame(axes, "x")
+        handles = [Patch(color=colour(_STAGES.get(kind, "muted")), label=kind) for kind in kinds]
+        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=((left - 8) / WIDE, 1.0), ncols=len(kinds),
+                      borderaxespad=0, borderpad=0.2, handlelength=1, handleheight=0.9)  # fmt: skip
+        return svg(figure, "cost", "Seconds by model and kind of job.")
+
+
+def regret_against_cost(rows: Sequence[Row], regret: Sequence[Row], pool: str) -> str:
+    """Mean relative regret of every strategy against what it costs per task, one line per strategy."""
+    points = [(row, _mean_cost(row, regret)) for row in rows
+              if row["pool"] == pool and row["mean_relative_regret"] is not None]  # fmt: skip
+    known = [row | {"cost": cost} for row, cost in points if cost]
+    if len(known) < 2:
+        return ""
+    with drawing(WIDE // 2, 330) as figure:
+        axes = _half(figure)
+        groups = by_strategy(known)
+        for name, group in groups.items():
+            line = ([row["cost"] for row in group], [row["mean_relative_regret"] for row in group])
+            axes.plot(*line, "-", color=strategy_colour(name, list(groups)), linewidth=1.6)
+            for row in group:
+                _strategy_mark(axes, row["cost"], row, name, list(groups))
+        axes.margins(0.3, 0.16)
+        axes.set_xlim(left=0)
+        _time_axis(axes, axes.get_xlim()[1])
+        axes.set_xlabel("cost per task: proxies and fine-tuning")
+        axes.set_title("mean relative regret against cost", weight="bold")
+        _name_ends(axes, groups, "cost")
+        return svg(figure, "regret-cost", "Mean relative regret against cost, by strategy.")
+
+
+def regret_by_budget(rows: Sequence[Row], pool: str) -> str:
+    """Mean relative regret of every strategy by the number of models fine-tuned."""
+    known = [row for row in rows if row["pool"] == pool and row["mean_relative_regret"] is not None]
+    budgets = sorted({row["budget"] for row in known})
+    if len(budgets) < 2:
+        return ""
+    with drawing(WIDE // 2, 330) as figure:
+        axes = _half(figure)
+        groups = by_strategy(known)
+        for name, group in groups.items():
+            line = ([row["budget"] for row in group], [row["mean_relative_regret"] for row in group])
+            axes.plot(*line, "-", color=strategy_colour(name, list(groups)), linewidth=1.6)
+            for row in group:
+                _strategy_mark(axes, row["budget"], row, name, list(groups))
+        axes.set_xticks(budgets)
+        axes.margins(0.3, 0.16)
+        axes.set_xlabel("models fine-tuned")
+        axes.set_title("mean relative regret by budget", weight="bold")
+        _name_ends(axes, groups, "budget")
+        return svg(figure, "regret-budget", "Mean relative regret by budget, by strategy.")
+
+
+def _time_axis(axes: Axes, longest: float) -> None:
+    """Ticks at whole seconds, minutes or hours, four to eight of them."""
+    step = next((step for step in _TIME_STEPS if longest / step <= 7), longest / 5)
+    ticks = [step * number for number in range(int(longest / step) + 1)]
+    axes.set_xticks(ticks, ["0" if not tick else _round_time(tick) for tick in ticks])
+
+
+def _round_time(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return words.duration(seconds) if seconds >= 60 else f"{seconds:g} s"
+
+
+def _half(figure: Figure) -> Axes:
+    high = figure.get_size_inches()[1] * PIXELS_PER_INCH
+    axes = figure.add_axes((58 / (WIDE // 2), 48 / high, (WIDE // 2 - 76) / (WIDE // 2), (high - 86) / high))
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    frame(axes)
+    return axes
+
+
+def _strategy_mark(axes: Axes, x: float, row: Row, name: str, others: Sequence[str]) -> None:
+    mark = axes.plot(x, row["mean_relative_regret"], "o", color=strategy_colour(name, others), markersize=7)[0]
+    bounds = words.within(row["mean_relative_regret"], row["low"], row["high"])
+    tip(mark, f"{words.strategy(name)}, {words.count(row['budget'], 'model')} fine-tuned: {bounds}")
+
+
+def _name_ends(axes: Axes, groups: Mapping[str, list[Row]], across: str) -> None:
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    ends = [(group[-1][across], group[-1]["mean_relative_regret"], words.strategy(name), colour("ink"))
+            for name, group in groups.items()]  # fmt: skip
+    points = [point for group in groups.values() for point in _along([(row[across], row["mean_relative_regret"])
+                                                                      for row in group])]  # fmt: skip
+    place(axes, ends, points, 10)
+
+
+def _along(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points along a line, so that labels keep off it."""
+    points = list(corners)
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        points += [(x0 + (x1 - x0) * part / 24, y0 + (y1 - y0) * part / 24) for part in range(1, 24)]
+    return points
+
+
+def _mean_cost(row: Row, regret: Sequence[Row]) -> float | None:
+    costs = [one["cost_seconds"] for one in regret if one["cost_seconds"] is not None
+             and all(one[key] == row[key] for key in ("pool", "strategy", "budget"))]  # fmt: skip
+    return sum(costs) / len(costs) if costs else None

@@ -1,0 +1,121 @@
+"""The page to read first: config -> plan - done -> executor -> store -> report. Everything else is called from here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps import config as configuration
+from sweeps import picks, sql
+from sweeps.config import SweepConfig
+from sweeps.errors import DataError
+from sweeps.hands import Hands, How
+from sweeps.output import claim, write_config
+from sweeps.plan import confirmations, measurements
+from sweeps.progress import Display, Silent
+from sweeps.store import Store
+from sweeps.tasks import registry as tasks_registry
+from sweeps.track import tracker
+from sweeps.types import Job, Model, Outcome, Row, Task
+from sweeps.zoo import registry as zoo_registry
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+load = configuration.load
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a sweep came to: the derived tables, the report, and SQL over everything."""
+
+    out: Path
+    derived: Mapping[str, Sequence[Row]] = field(repr=False)
+    failures: Sequence[Row] = ()
+    notes: Sequence[str] = ()
+    report: Path | None = None
+
+    @property
+    def answer(self) -> Sequence[Row]:
+        """One row per task: model, learning rate, accuracy with interval, regret, picks with reasons."""
+        return self.derived["answer"]
+
+    def sql(self, text: str) -> "pa.Table":
+        """One SQL statement over the tables, as an Arrow table."""
+        return sql.query(self.out, text)
+
+
+def plan(config: SweepConfig) -> tuple[tuple[Model, ...], tuple[Task, ...], tuple[Job, ...], dict[str, str]]:
+    """Models, tasks, the jobs known beforehand, and the faults of tasks that cannot be read (name -> one line)."""
+    picks.check(config)
+    models, (tasks, faults) = zoo_registry.resolve(config), tasks_registry.resolve(config)
+    if not tasks:
+        raise DataError("\n".join(faults.values()))
+    return models, tasks, measurements(config, models, tasks), faults
+
+
+def run(sweep: SweepConfig | str | Path, out: str | Path, how: How | None = None, display: Display | None = None) -> Result:
+    """Do what a sweep still lacks and report.
+
+    Args:
+        sweep: a config or the path of its TOML file.
+        out: output folder; what it already holds is not measured again.
+        how: executor, cluster, workers, W&B; none of it can change a number.
+        display: told of the progress; silent by default.
+    """
+    config = sweep if isinstance(sweep, SweepConfig) else load(Path(sweep))
+    models, tasks, jobs, faults = plan(config)
+    how, display, store = how or How(), display or Silent(), Store(Path(out))
+    store.prepare()
+    with claim(store.out, how.wait), Hands(store, how) as hands:
+        write_config(store.out, config)
+        mirror = tracker(how.wandb, config.name, config.fingerprint, config.model_dump(mode="json"), store.out)
+
+        def settle(outcome: Outcome) -> None:
+            store.append(outcome)
+            mirror.settled(outcome)
+            display.settled(outcome)
+
+        _note_plan(store, "measure", jobs)
+        _note_plan(store, "search", ())
+        _note_plan(store, "confirm", ())
+        _note_facts(store, models, tasks)
+        hands.run("measure", jobs, settle, display)
+        facts = _note_facts(store, models, tasks)
+        if config.search is not None:
+            runs = store.rows("runs", (job.id for job in jobs if job.kind == "finetune"))
+            scores = store.rows("scores", (job.id for job in jobs if job.kind == "score"))
+            cells = picks.searched(config, models, tasks, facts, scores, runs)
+            _note_plan(store, "search", [cell.job for cell in cells])
+            hands.search(cells, settle, display)
+            if config.search.confirm:
+                ids = {cell.job.id for cell in cells}
+                trials = [row for row in store.rows("runs") if row["search"] in ids]
+                confirm = confirmations(config, picks.found(cells, trials))
+                _note_plan(store, "confirm", confirm)
+                hands.run("confirm", confirm, settle, display)
+        display.close()
+    return report(store, config, faults, mirror.finish)
+
+
+def report(store: Store, config: SweepConfig, faults: Mapping[str, str], publish: Any = None) -> Result:
+    """Derive regret and answer from the tables, write them and the HTML page, and tell the tracker."""
+    from sweeps.report import build
+
+    derived, failures, notes, page = build(store, config, faults)
+    if publish is not None:
+        publish(derived, page)
+    return Result(store.out, derived, failures, notes, page)
+
+
+def _note_plan(store: Store, stage: str, jobs: Iterable[Job]) -> None:
+    rows = [{"job": job.id, "kind": job.kind, "model": job.model.name, "task": job.task.name, "stage": stage} for job in jobs]
+    store.write("plan", stage, rows)
+
+
+def _note_facts(store: Store, models: Sequence[Model], tasks: Sequence[Task]) -> list[Row]:
+    measured = {row["model"]: row for row in store.rows("features")}
+    facts = [zoo_registry.facts(model, measured.get(model.name)) for model in models]
+    store.write_facts("models", facts)
+    store.write_facts("tasks", [tasks_registry.facts(task) for task in tasks])
+    return facts

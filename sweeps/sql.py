@@ -1,0 +1,68 @@
+"""SQL over the tables of one output folder, through DuckDB. Knows the views and no formula.
+
+``models, tasks, scores, runs, jobs, features, regret, strategies, answer, accuracies, correlations, plan``: the rows
+of the current sweep. ``all_scores, all_runs, all_jobs, all_features`` hold everything ever measured in the folder, also by
+earlier settings.
+"""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from sweeps.errors import ConfigError, OutputError
+from sweeps.store import SCHEMAS, Store
+
+MEASURED = ("jobs", "features", "scores", "runs")
+
+
+def connect(out: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with one view per table.
+
+    Raises:
+        OutputError: when the folder holds no sweep.
+    """
+    store = Store(out)
+    if not store.folder.is_dir():
+        raise OutputError(f"the output folder must hold a sweep, got {out}; run 'sweeps run' first or give --out")
+    connection = duckdb.connect()
+    for name in SCHEMAS:
+        connection.register(f"all_{name}" if name in MEASURED else name, store.read(name))
+    planned = "job in (select job from plan)"
+    connection.execute(f"create view features as select * from all_features where {planned}")
+    connection.execute(f"create view scores as select * from all_scores where {planned}")
+    connection.execute(f"create view runs as select * from all_runs where {planned} or search in (select job from plan)")
+    connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs)")
+    return connection
+
+
+def query(out: Path, text: str) -> pa.Table:
+    """The result of one SQL statement.
+
+    Raises:
+        ConfigError: when DuckDB refuses the statement, with its first line.
+    """
+    connection = connect(out)
+    try:
+        relation = connection.sql(text)
+        result = pa.table({}) if relation is None else relation.to_arrow_table()
+    except duckdb.Error as error:
+        raise ConfigError(f"the query must be valid SQL, got: {str(error).strip().splitlines()[0]}") from None
+    return result
+
+
+def export_csv(out: Path, folder: Path) -> list[Path]:
+    """Write every view of the current sweep as CSV; nested columns become JSON text."""
+    connection = connect(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, schema in SCHEMAS.items():
+        columns = ", ".join(
+            f'to_json("{column.name}")::varchar as "{column.name}"' if pa.types.is_nested(column.type) else f'"{column.name}"'
+            for column in schema
+        )
+        path = folder / f"{name}.csv"
+        pa_csv.write_csv(connection.sql(f"select {columns} from {name}").to_arrow_table(), path)
+        written.append(path)
+    return written

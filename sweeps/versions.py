@@ -1,0 +1,8 @@
+"""Hand-bumped versions of the kinds of jobs: raise one when its number changes for the same settings.
+
+Apart from the jobs themselves, so that a sweep can be planned without importing torch.
+"""
+
+EMBED = 1
+FINETUNE = 1
+PRETRAIN = 1

@@ -1,0 +1,1 @@
+"""The zoo: tables of pre-trained models (data only) and what loads them."""

@@ -1,0 +1,150 @@
+"""Names -> Model entries: the embedded zoo, timm's names, and what the config describes. Loads no weights.
+
+``timm`` itself is imported only when a name is not in the embedded zoo: planning a sweep must stay fast.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+from sweeps.config import ModelEntry, SweepConfig, did_you_mean
+from sweeps.errors import ConfigError, ModelError
+from sweeps.fingerprint import file_digest, fingerprint
+from sweeps.types import Model, Row
+from sweeps.zoo.mini.cards import cards
+
+SCRATCH = "mini_resnet_v2_50.scratch"
+
+
+@cache
+def embedded() -> Mapping[str, Model]:
+    """The models shipped with the package, from their cards, and one from-scratch baseline."""
+    models = {name: _from_card(name, card) for name, card in cards().items()}
+    if models:
+        twin = models["mini_resnet_v2_50.expert_full"]
+        models[SCRATCH] = Model(
+            name=SCRATCH, source="timm:mini_resnet_v2_50", pretrained=False, revision="scratch", group="scratch",
+            family=twin.family, parameters=twin.parameters, dim=twin.dim, input_size=twin.input_size,
+            licence=twin.licence, summary="the experts' architecture, randomly initialised: what pre-training is worth",
+        )  # fmt: skip
+    return models
+
+
+def _from_card(name: str, card: Mapping) -> Model:
+    return Model(
+        name=name, source=f"timm:{name}", revision=card["sha256"], group=card["group"], family=card["architecture"],
+        parameters=card["parameters"], dim=card["dim"], input_size=card["input_size"], upstream=card["upstream"],
+        upstream_size=card["upstream_size"], upstream_accuracy=card["upstream_accuracy"], licence=card["licence"],
+        summary=card["loss"],
+    )  # fmt: skip
+
+
+def resolve(config: SweepConfig) -> tuple[Model, ...]:
+    """Every model of a sweep, in the order of the config, each name once.
+
+    Raises:
+        ConfigError: for a name or pattern that matches nothing, or a name given twice.
+        ModelError: for a local folder that holds no timm model.
+    """
+    found: dict[str, Model] = {}
+    for name in config.models:
+        found.update({model.name: model for model in _named(name)})
+    for entry in config.model:
+        if entry.name in found:
+            raise ConfigError(f"a model name must be unique, got {entry.name!r} twice")
+        found[entry.name] = resolve_entry(entry)
+    return tuple(found.values())
+
+
+def _named(name: str) -> list[Model]:
+    zoo = embedded()
+    matches = [model for known, model in zoo.items() if fnmatchcase(known, name)]
+    if matches:
+        return matches
+    if name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        return [resolve_entry(ModelEntry(name=folder.name, source=name, group="user"))]
+    import timm
+
+    names = timm.list_pretrained(name) if "*" in name else [name] * timm.is_model(name)
+    if not names:
+        known = [*zoo, *timm.list_models()]
+        raise ConfigError(f"models must name known models{did_you_mean(name, known)}")
+    return [resolve_entry(ModelEntry(name=found, source=f"timm:{found}", group="timm")) for found in names]
+
+
+def resolve_entry(entry: ModelEntry) -> Model:
+    """The model that a ``[[model]]`` entry describes.
+
+    Raises:
+        ConfigError: for a source of no known form.
+        ModelError: for a local folder that holds no timm model.
+    """
+    facts = entry.model_dump(exclude={"path", "args", "revision"})
+    kind, _, rest = entry.source.partition(":")
+    if kind == "timm" and rest:
+        revision = entry.revision or _timm_revision(rest)
+    elif kind == "local-dir" and rest:
+        revision = entry.revision or _folder_revision(entry.name, Path(rest))
+        facts["parameters"] = facts["parameters"] or _parameters(Path(rest) / "model.safetensors")
+    elif kind == "factory" and rest.count(":") == 1:
+        revision = entry.revision or _factory_revision(entry, rest)
+    else:
+        raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder> or "
+                          f"factory:<module>:<function>, got {entry.source!r}")  # fmt: skip
+    return Model(path=entry.path, args=entry.args, revision=revision, **facts)
+
+
+def _timm_revision(name: str) -> str:
+    import timm
+
+    if not timm.is_model(name):
+        raise ConfigError(f"source must name a timm model{did_you_mean(name, timm.list_models())}")
+    return f"timm-{timm.__version__}"
+
+
+def _folder_revision(name: str, folder: Path) -> str:
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    for path in (config, weights):
+        if not path.is_file():
+            raise ModelError(f"model {name!r}: the folder must hold {path.name}, got {folder}; "
+                             "save one with timm.models.save_for_hf(model, folder)")  # fmt: skip
+    return fingerprint([file_digest(config), file_digest(weights)])
+
+
+def _factory_revision(entry: ModelEntry, target: str) -> str:
+    """The factory's source and the weight files beside it that carry the name of the model, when they are there."""
+    module, _ = target.split(":")
+    folder = Path(entry.path or ".")
+    files = [folder / f"{module}.py", *sorted(folder.glob(f"{entry.args.get('name', entry.name)}.*"))]
+    return fingerprint([target, dict(entry.args), *(file_digest(path) for path in files if path.is_file())])
+
+
+def _parameters(weights: Path) -> int:
+    """Number of values of a safetensors file, read from its header alone (head included)."""
+    with open(weights, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    sizes = 0
+    for name, tensor in header.items():
+        if name != "__metadata__" and not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            count = 1
+            for side in tensor["shape"]:
+                count *= side
+            sizes += count
+    return sizes
+
+
+def facts(model: Model, measured: Row | None = None) -> Row:
+    """The model's row of the ``models`` table; what the embedding measured wins over what was declared."""
+    measured = measured or {}
+    return {
+        "model": model.name, "source": model.source, "group": model.group, "family": model.family,
+        "parameters": measured.get("parameters") or model.parameters, "dim": measured.get("dim") or model.dim,
+        "input_size": measured.get("input_size") or model.input_size, "upstream": model.upstream,
+        "upstream_size": model.upstream_size, "upstream_accuracy": model.upstream_accuracy,
+        "pretrained": model.pretrained, "licence": model.licence, "revision": model.revision, "summary": model.summary,
+    }  # fmt: skip

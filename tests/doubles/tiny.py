@@ -1,0 +1,75 @@
+"""Small real models for the tests, handed over as a factory function."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+
+class Tiny(nn.Module):
+    """A convolution, batch normalisation, pooling and a linear head of ``num_classes`` outputs (0: none)."""
+
+    def __init__(self, width: int, num_classes: int, delay: float) -> None:
+        super().__init__()
+        self.delay, self.num_classes = delay, num_classes
+        self.body = nn.Sequential(nn.Conv2d(3, width, 3, stride=2), nn.BatchNorm2d(width), nn.ReLU())
+        self.fc = nn.Linear(width, num_classes) if num_classes else nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.delay)
+        return self.fc(self.body(images).mean(dim=(2, 3)))
+
+
+def build(width: int = 4, num_classes: int = 5, delay: float = 0.0) -> nn.Module:
+    """Weights from a fixed seed, so that two calls give the same "pre-trained" model."""
+    state = torch.get_rng_state()
+    torch.manual_seed(width)
+    model = Tiny(width, num_classes, delay)
+    torch.set_rng_state(state)
+    return model
+
+
+def headless(width: int = 4, num_classes: int | None = None) -> nn.Module:
+    """A model without a head unless one is asked for."""
+    return build(width, num_classes or 0)
+
+
+def broken(**_: object) -> nn.Module:
+    """A factory with a bug."""
+    raise RuntimeError("the weights of this model are of another planet")
+
+
+class _Hungry(Tiny):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            torch.empty(1 << 50)
+        return super().forward(images)
+
+
+def hungry(num_classes: int = 5) -> nn.Module:
+    """Embeds well, and needs a petabyte to train."""
+    return _Hungry(4, num_classes, 0.0)
+
+
+class _Deadly(Tiny):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(images)
+
+
+def deadly(num_classes: int = 5) -> nn.Module:
+    """Embeds well, and kills its process when trained."""
+    return _Deadly(4, num_classes, 0.0)
+
+
+class _Wild(Tiny):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) * (float("nan") if self.training else 1.0)
+
+
+def wild(num_classes: int = 5) -> nn.Module:
+    """Embeds well; every training loss is NaN."""
+    return _Wild(4, num_classes, 0.0)

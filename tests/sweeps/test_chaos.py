@@ -1,0 +1,83 @@
+"""kill -9 of the driver, of a worker and of the raylet at random moments: the same command ends with the same tables."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sweeps.config import parse
+from sweeps.hands import How
+from sweeps.run import run
+from sweeps.store import DERIVED, Store, same_tables
+from tests.conftest import ROOT, tiny_config, write_toml
+
+MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture
+def undisturbed(two_tasks, tmp_path):
+    """The sweep's file, and its store as measured inline in peace."""
+    config = tiny_config(two_tasks, delay=0.02)
+    result = run(parse(config), tmp_path / "peace", How(executor="inline"))
+    return write_toml(tmp_path / "tiny.toml", config), Store(result.out)
+
+
+def start(sweep: Path, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "sweeps", "run", str(sweep), "--out", str(out), "--workers", "2"]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_jobs(out: Path, process: subprocess.Popen, count: int) -> None:
+    """Return when ``count`` jobs are settled or the sweep is over."""
+    while process.poll() is None and len(list((out / "tables" / "jobs").glob("*.parquet"))) < count:
+        time.sleep(0.02)
+
+
+def victims(process: subprocess.Popen, what: str) -> list[int]:
+    """Process ids of the sweep's driver, raylet, or busy workers."""
+    if what == "driver":
+        return [process.pid]
+    named = {"raylet": "raylet", "worker": "ray::Worker"}[what]
+    return [child.pid for child in psutil.Process(process.pid).children(recursive=True)
+            if named in (" ".join(child.cmdline()[:1]) or child.name())]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "seed"), [("driver", 1), ("worker", 2), ("raylet", 3)])
+def test_a_killed_sweep_is_finished_by_the_same_command(undisturbed, tmp_path, what, seed):
+    sweep, peace = undisturbed
+    out, chance = tmp_path / "chaos", random.Random(seed)
+    killed = 0
+    for round_ in range(2):
+        process = start(sweep, out)
+        wait_for_jobs(out, process, chance.randint(2, 14) + 12 * round_)
+        if process.poll() is None:
+            for pid in victims(process, what)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        process.communicate(timeout=240)
+    assert killed, "nothing was alive to be killed: the test would prove nothing"
+    last = start(sweep, out)
+    text, _ = last.communicate(timeout=240)
+    assert last.returncode == 0, text[-3000:]
+    differences = same_tables(peace, Store(out), [*MEASURED, *DERIVED])
+    assert not differences, "\n".join(differences[:5])
+
+
+def test_a_job_that_kills_its_worker_is_a_failed_row(two_tasks, tmp_path):
+    from tests.conftest import DOUBLES
+
+    config = tiny_config(two_tasks, search=None)
+    config["model"].append({"name": "deadly", "source": "factory:tiny:deadly", "path": str(DOUBLES)})
+    config["finetune"] |= {"learning_rates": [0.1], "repeats": 1}
+    result = run(parse(config), tmp_path / "out", How(executor="ray", workers=2, attempts=2))
+    assert [(row["model"], row["kind"]) for row in result.failures] == [("deadly", "finetune")] * 2
+    assert all(row["attempt"] == 2 and "its worker died 2 times" in row["error"] for row in result.failures)
+    assert len([row for row in result.derived["accuracies"] if row["accuracy"] is not None]) == 4

@@ -1,0 +1,143 @@
+"""The command line as a user meets it: verbs, help with examples, one line on errors, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from sweeps.cli import app
+from tests.conftest import ROOT, tiny_config, write_toml
+
+runner = CliRunner(env={"COLUMNS": "140", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def call(*words: str):
+    return runner.invoke(app, list(words))
+
+
+@pytest.fixture
+def sweep(two_tasks, tmp_path):
+    return write_toml(tmp_path / "tiny.toml", tiny_config(two_tasks))
+
+
+@pytest.fixture
+def out(sweep, tmp_path):
+    result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline")
+    assert result.exit_code == 0, result.output
+    return tmp_path / "out"
+
+
+VERBS = ["run", "plan", "status", "report", "sql", "export", "zoo", "tasks", "zoo pretrain"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb):
+    result = call(*verb.split(), "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.output
+    assert f"sweeps {verb}" in result.output
+
+
+def test_run_prints_the_answer_and_where_everything_lies(sweep, tmp_path):
+    result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline")
+    assert result.exit_code == 0
+    assert "first" in result.output
+    assert "tiny_" in result.output
+    assert "report.html" in result.output
+
+
+def test_plan_shows_jobs_and_runs_nothing(sweep, tmp_path):
+    result = call("plan", str(sweep), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0
+    assert "2 models x 2 tasks" in result.output
+    assert "finetune" in result.output
+    assert "16" in result.output
+    assert not (tmp_path / "out").exists()
+    assert call("run", str(sweep), "--out", str(tmp_path / "out"), "--dry-run").output == result.output
+
+
+def test_plan_after_a_run_has_nothing_left(sweep, out):
+    lines = call("plan", str(sweep), "--out", str(out)).output.splitlines()
+    row = next(line for line in lines if line.startswith("finetune")).split()
+    assert row == ["finetune", "16", "16", "0", "0", "0"]
+
+
+def test_status_sql_export_report(out, tmp_path):
+    status = call("status", "--out", str(out))
+    assert status.exit_code == 0
+    assert "search" in status.output
+    table = call("sql", "select count(*) as n from runs where origin = 'grid'", "--out", str(out))
+    assert "16" in table.output
+    csv = call("sql", "select task, model from answer order by task", "--out", str(out), "--csv")
+    assert csv.output.splitlines()[0] == '"task","model"'
+    assert call("export", "--out", str(out), "--csv", str(tmp_path / "csv")).exit_code == 0
+    assert (tmp_path / "csv" / "regret.csv").read_text().startswith('"pool","task","strategy"')
+    (out / "report.html").unlink()
+    assert call("report", "--out", str(out)).exit_code == 0
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "absent.toml"], "the sweep file must be readable"),
+        (["status", "--out", "absent"], "must hold a sweep"),
+        (["sql", "select 1", "--out", "absent"], "must hold a sweep"),
+        (["report", "--out", "absent"], "must hold a sweep"),
+    ],
+)
+def test_user_errors_are_one_line_and_exit_2(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call(*words)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_bad_sql_is_one_line(out):
+    result = call("sql", "select nonsense from nowhere", "--out", str(out))
+    assert result.exit_code == 2
+    assert "must be valid SQL" in result.stderr
+
+
+def test_failed_jobs_exit_1(two_tasks, tmp_path):
+    (two_tasks / "first" / "train" / "class_0" / "000.png").write_bytes(b"nothing")
+    sweep = write_toml(tmp_path / "tiny.toml", tiny_config(two_tasks))
+    result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline")
+    assert result.exit_code == 1
+    assert "000.png" in result.output
+
+
+def test_set_overrides_a_key(sweep, tmp_path):
+    result = call("plan", str(sweep), "--set", "finetune.repeats=1", "--out", str(tmp_path / "o"))
+    assert "8" in next(line for line in result.output.splitlines() if line.startswith("finetune")).split()
+    wrong = call("plan", str(sweep), "--set", "finetune.repaets=1", "--out", str(tmp_path / "o"))
+    assert "did you mean 'repeats'" in wrong.stderr
+
+
+def test_planning_starts_fast():
+    """The planner loads neither torch nor Ray; a busy machine gets a wide margin."""
+    code = ("import sys; from pathlib import Path; from sweeps.outlook import outlook; from sweeps.run import load;"
+            "outlook(load(Path('ray_configs/sweeps/mini.toml')), Path('/nonexistent'));"
+            "assert not {'torch', 'ray', 'timm', 'wandb'} & set(sys.modules), sorted(sys.modules)")  # fmt: skip
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert time.perf_counter() - begun < 20
+
+
+def test_wandb_offline_needs_no_account(two_tasks, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    config = tiny_config(two_tasks, search=None)
+    sweep = write_toml(tmp_path / "tiny.toml", config)
+    result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline", "--wandb", "offline")
+    assert result.exit_code == 0, result.output
+    files = list((tmp_path / "out" / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(files) == 1
+    assert files[0].stat().st_size > 1000
+    assert json.loads((tmp_path / "out" / "sweep.json").read_text())["name"] == "tiny"

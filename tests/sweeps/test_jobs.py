@@ -1,0 +1,167 @@
+"""Embedding and fine-tuning against bare PyTorch: same numbers, bit for bit."""
+
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sweeps.config import ModelEntry, TaskEntry
+from sweeps.errors import ModelError
+from sweeps.jobs import embed, finetune
+from sweeps.jobs.context import Context
+from sweeps.jobs.score import run as score
+from sweeps.tasks.registry import from_folder
+from sweeps.types import Job
+from sweeps.zoo.load import find_head, load
+from sweeps.zoo.registry import resolve_entry
+from taskrel.heads import batch_stream
+from tests.conftest import DOUBLES, draw_folder
+
+SETTINGS = {"steps": 8, "batch": 8, "momentum": 0.9, "schedule": "step", "evaluations": 3, "image_size": 16,
+            "repeat": 0, "seed": 5, "learning_rate": 0.1, "origin": "grid"}  # fmt: skip
+
+
+def tiny(function: str = "build", **args):
+    return resolve_entry(ModelEntry(name=f"tiny-{function}", source=f"factory:tiny:{function}", path=str(DOUBLES), args=args))
+
+
+@pytest.fixture
+def context(tmp_path):
+    torch.set_num_threads(1)
+    return Context(tmp_path / "cache")
+
+
+@pytest.fixture
+def task(tmp_path):
+    return from_folder(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
+
+
+def test_features_are_what_enters_the_head(context, task):
+    job = embed.embed_job(tiny(width=6), task, {"batch": 7, "image_size": 16})
+    row = embed.run(job, context)["features"][0]
+    splits = embed.probes(job, context)
+    loaded = load(tiny(width=6), image_size=16)
+    images, labels = context.pixels(task, "train", loaded.geometry)
+    with torch.inference_mode():
+        pooled = loaded.module.body(loaded.normalise(images)).mean(dim=(2, 3))
+        probabilities = loaded.module.fc(pooled).softmax(1)
+    assert torch.allclose(torch.as_tensor(splits["train"].features), pooled, atol=1e-6)
+    assert torch.allclose(torch.as_tensor(splits["train"].source_probs), probabilities, atol=1e-6)
+    assert (row["dim"], row["head_classes"], row["train"], row["val"]) == (6, 5, 36, 18)
+    assert row["parameters"] == sum(p.numel() for p in loaded.module.body.parameters())
+    assert torch.as_tensor(splits["train"].labels).tolist() == labels.tolist()
+
+
+def test_a_model_without_head_gives_its_output_and_no_probabilities(context, task):
+    job = embed.embed_job(tiny("headless", width=6), task, {"batch": 8, "image_size": 16})
+    assert embed.run(job, context)["features"][0]["head_classes"] is None
+    assert embed.probes(job, context)["val"].source_probs is None
+
+
+def test_normalisation_is_timm_s(context, task):
+    """uint8 kept, then scaled on the device: equal to timm's own transform of the image."""
+    import timm.data
+    from PIL import Image
+
+    loaded = load(tiny(), image_size=16)
+    images, _ = context.pixels(task, "val", loaded.geometry)
+    path = sorted((draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir())[0]
+    own = timm.data.create_transform(input_size=(3, 16, 16), crop_pct=loaded.geometry.crop_pct,
+                                     interpolation=loaded.geometry.interpolation)(Image.open(path))  # fmt: skip
+    assert torch.allclose(loaded.normalise(images[:1])[0], own, atol=1e-6)
+    assert draw_path.is_dir()
+
+
+def bare_loop(model, task, context, rate, steps=8, batch=8, seed=5):
+    """Plain PyTorch fine-tuning, as anyone would write it."""
+    loaded = load(model, classes=len(task.classes), image_size=16)
+    module, (images, labels) = loaded.module, context.pixels(task, "train", loaded.geometry)
+    optimiser = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9)
+    for step, index in enumerate(batch_stream(len(images), batch, steps, seed)):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * (1.0, 0.1, 0.1**2)[3 * step // steps]
+        module.train()
+        optimiser.zero_grad()
+        F.cross_entropy(module(loaded.normalise(images[torch.as_tensor(index)])), labels[torch.as_tensor(index)]).backward()
+        optimiser.step()
+    module.eval()
+    images, labels = context.pixels(task, "test", loaded.geometry)
+    with torch.inference_mode():
+        return (module(loaded.normalise(images)).argmax(1) == labels).float().mean().item()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.01])
+def test_finetuning_equals_a_bare_loop(context, task, rate):
+    model = tiny(width=8)
+    row = finetune.run(Job("finetune", 1, model, task, SETTINGS | {"learning_rate": rate}), context)["runs"][0]
+    assert row["test_accuracy"] == pytest.approx(bare_loop(model, task, context, rate), abs=1e-7)
+    assert [point["step"] for point in row["curve"]] == [2, 4, 8]
+    assert row["status"] == "ok"
+    assert row["val_accuracy"] == row["curve"][-1]["val_accuracy"]
+
+
+def test_a_job_leaves_no_trace_for_the_next(context, task):
+    """The kept model is put back: the same job gives the same row after any other job."""
+    job = Job("finetune", 1, tiny(width=8), task, SETTINGS)
+    first = finetune.run(job, context)["runs"][0]
+    finetune.run(Job("finetune", 1, tiny(width=8), task, SETTINGS | {"learning_rate": 0.5}), context)
+    again = finetune.run(job, context)["runs"][0]
+    fresh = finetune.run(job, Context(context.cache))["runs"][0]
+    for row in (again, fresh):
+        assert {key: row[key] for key in ("curve", "test_accuracy")} == {key: first[key] for key in ("curve", "test_accuracy")}
+
+
+def test_head_starts_at_zero(task):
+    head = load(tiny(), classes=3, image_size=16).head
+    assert head.out_features == 3
+    assert all(not parameter.any() for parameter in head.parameters())
+
+
+def test_divergence_is_an_observation(context, task):
+    row = finetune.run(Job("finetune", 1, tiny("wild"), task, SETTINGS), context)["runs"][0]
+    assert row["status"] == "diverged"
+    assert row.get("val_accuracy") is None
+    assert row.get("test_accuracy") is None
+    assert "nan" in row["reason"]
+
+
+def test_evaluation_steps_are_halvings():
+    assert finetune.evaluation_steps(40, 3) == [10, 20, 40]
+    assert finetune.evaluation_steps(2500, 4) == [312, 625, 1250, 2500]
+    assert finetune.evaluation_steps(1, 5) == [1]
+
+
+def test_a_score_that_cannot_be_computed_is_null_with_its_reason(context, task):
+    settings = {"proxy": "mine", "function": "tests.doubles.proxies:refuses", "options": {}, "seed": 0,
+                "embed": {"batch": 8, "image_size": 16}}  # fmt: skip
+    row = score(Job("score", 1, tiny(), task, settings), context)["scores"][0]
+    assert (row["value"], row["reason"]) == (None, "no two examples are alike")
+
+
+def test_a_user_s_proxy_runs_from_its_place(context, task):
+    settings = {"proxy": "mine", "function": "tests.doubles.proxies:spread", "options": {"scale": 2.0}, "seed": 0,
+                "embed": {"batch": 8, "image_size": 16}}  # fmt: skip
+    row = score(Job("score", 1, tiny(), task, settings), context)["scores"][0]
+    assert row["value"] > 0
+    assert json.loads(row["detail"]) == {"scale": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (tiny("broken"), "must load from factory:tiny:broken, got RuntimeError: the weights of this model are of another planet"),
+        (tiny("absent"), "source must name an importable function"),
+    ],
+)
+def test_models_that_cannot_be_built(model, says):
+    with pytest.raises(ModelError, match=says):
+        load(model, image_size=16)
+
+
+def test_head_of_timm_models_is_their_classifier():
+    import timm
+
+    module = timm.create_model("resnet18", num_classes=7)
+    assert find_head(module) is module.fc
+    assert find_head(timm.create_model("resnet18", num_classes=0)) is None

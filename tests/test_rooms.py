@@ -1,0 +1,83 @@
+"""Which folder may know what: the parts that can be read off the source without running it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for package in ("sweeps", "taskrel") for path in (ROOT / package).rglob("*.py"))
+
+# module -> the only places (relative to the root) that may import it
+ALLOWED = {
+    "ray": ("sweeps/cluster/",),
+    "wandb": ("sweeps/track.py",),
+    "pyarrow.parquet": ("sweeps/store.py",),
+    "tomllib": ("sweeps/config.py",),
+    "timm": ("sweeps/zoo/", "sweeps/jobs/"),
+    "transformers": ("sweeps/zoo/", "sweeps/jobs/"),
+    "duckdb": ("sweeps/sql.py",),
+    "optuna": ("sweeps/cluster/search.py",),
+    "pickle": (),
+}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_only_some_rooms_may_import(module):
+    guilty = [
+        name
+        for path in SOURCES
+        if not (name := path.relative_to(ROOT).as_posix()).startswith(ALLOWED[module] or ("nowhere",))
+        and any(each == module or each.startswith(module + ".") for each in imports(path))
+    ]
+    assert not guilty
+
+
+def test_the_check_sees_a_violation(tmp_path):
+    (tmp_path / "x.py").write_text("def f():\n    from ray import tune\n")
+    assert "ray.tune" in imports(tmp_path / "x.py")
+
+
+def test_one_broad_except_in_the_system():
+    broad = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+    ]
+    assert {place.split(":")[0] for place in broad} <= {"sweeps/cluster/worker.py", "sweeps/zoo/load.py"}
+
+
+def test_nothing_pickled_is_loaded():
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert "trust_remote_code=True" not in text
+        assert "torch.load(" not in text or "weights_only=True" in text
+
+
+@pytest.mark.parametrize("module", ["taskrel", "sweeps", "sweeps.run", "sweeps.cli", "sweeps.config"])
+def test_light_imports(module):
+    heavy = "{'ray', 'wandb', 'torch', 'timm', 'matplotlib', 'duckdb'}" if module != "sweeps.run" else "{'ray', 'wandb', 'torch', 'timm'}"
+    code = f"import sys, {module}; found = {heavy} & set(sys.modules); assert not found, found"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_registry_host_and_no_large_file_is_tracked():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"uv.lock", "poetry.lock"} & set(files)
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+    large = [name for name in files if (ROOT / name).is_file() and (ROOT / name).stat().st_size > 3_000_000]
+    assert not large
