@@ -21,12 +21,13 @@ help:  ## this list
 setup: $(READY)  ## make .venv with the locked packages (about a minute, 6 GB)
 
 $(READY): requirements.lock pyproject.toml
-	python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, got {v[0]}.{v[1]}")'
-	test -x $(PYTHON) || python3 -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip sync --quiet --python $(PYTHON) requirements.lock
-	.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
-	touch $(READY)
+	@python3 -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, got {v[0]}.{v[1]}")'
+	@test -x $(PYTHON) || python3 -m venv .venv
+	@echo 'setting up .venv with the locked packages: about a minute, 6 GB'
+	@.venv/bin/pip install --quiet --disable-pip-version-check uv
+	@.venv/bin/uv pip sync --quiet --python $(PYTHON) requirements.lock
+	@.venv/bin/uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@touch $(READY)
 
 sweep: $(READY)  ## run a sweep (the embedded zoo by default) and show the ranked answer; again: does what is missing
 	$(SWEEPS) run $(SWEEP) $(OPTIONS)

@@ -21,7 +21,9 @@ def image_folder(folder: Path, side: int, sizes: dict[str, int], classes: int = 
             target = folder / split / f"class_{index % classes}"
             target.mkdir(parents=True, exist_ok=True)
             coarse = random.integers(0, 255, (side // 8, side // 8, 3)).astype(np.uint8)
-            Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(target / f"{index}.jpg", quality=90)
+            Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(
+                target / f"{index}.jpg", quality=90
+            )
     return from_folder(TaskEntry(name=folder.name, path=str(folder)), seed=0)
 
 
@@ -43,4 +45,7 @@ def seconds(work: Callable[[], object], repeats: int = 3) -> float:
 
 def line(what: str, ours: float, theirs: float, unit: str, aim: str) -> None:
     """Print one comparison: both rates, their ratio, and what was aimed at."""
-    print(f"{what:<58} ours {ours:>9.1f}  bare {theirs:>9.1f} {unit:<9} ratio {ours / theirs:5.2f}   aim {aim}", flush=True)
+    print(
+        f"{what:<58} ours {ours:>9.1f}  bare {theirs:>9.1f} {unit:<9} ratio {ours / theirs:5.2f}   aim {aim}",
+        flush=True,
+    )

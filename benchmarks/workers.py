@@ -43,12 +43,27 @@ def scaling(folder: Path) -> None:
     for workers in (1, 2):
         executor = RayExecutor(Setup(cache=folder / "cache"), Resources(workers=workers), folder / "tune")
         settled: list[Outcome] = []
-        executor.run([Job("finetune", 1, job.model, job.task, dict(job.settings) | {"seed": 99}) for job in jobs[:workers * 10:10]],
-                     (), lambda outcome: None, lambda job: None)  # every worker warm
+        executor.run(
+            [
+                Job("finetune", 1, job.model, job.task, dict(job.settings) | {"seed": 99})
+                for job in jobs[: workers * 10 : 10]
+            ],
+            (),
+            lambda outcome: None,
+            lambda job: None,
+        )  # every worker warm
         executor.run(jobs, (), settled.append, lambda job: None)
         executor.close()
-        spans[workers] = (max(o.job["finished"] for o in settled) - min(o.job["started"] for o in settled)).total_seconds()
-    line("20 fine-tunings: 2 workers against 1 (jobs a minute)", 60 * len(jobs) / spans[2], 60 * len(jobs) / spans[1], "jobs/min", ">= 1.70")
+        spans[workers] = (
+            max(o.job["finished"] for o in settled) - min(o.job["started"] for o in settled)
+        ).total_seconds()
+    line(
+        "20 fine-tunings: 2 workers against 1 (jobs a minute)",
+        60 * len(jobs) / spans[2],
+        60 * len(jobs) / spans[1],
+        "jobs/min",
+        ">= 1.70",
+    )
 
 
 def overhead(folder: Path) -> None:
@@ -59,7 +74,10 @@ def overhead(folder: Path) -> None:
     setup = Setup(cache=folder / "cache", kinds={**KINDS, "nothing": f"{Path(__file__).stem}:nothing"},
                   path=(str(Path(__file__).parent),))  # fmt: skip
     executor = RayExecutor(setup, Resources(workers=2), folder / "tune")
-    jobs = [Job("nothing", 1, Model(f"m{index % 10}", "timm:x"), task, {"index": index}, cost=0.001) for index in range(JOBS)]
+    jobs = [
+        Job("nothing", 1, Model(f"m{index % 10}", "timm:x"), task, {"index": index}, cost=0.001)
+        for index in range(JOBS)
+    ]
     executor.run([Job("nothing", 1, Model("warm", "timm:x"), task, {"index": -index}) for index in (1, 2)], (),
                  lambda outcome: None, lambda job: None)  # fmt: skip
     begun = time.perf_counter()
@@ -69,14 +87,15 @@ def overhead(folder: Path) -> None:
     for index in range(200):
         store.append(Outcome({"job": f"x{index}", "status": "ok"}))
     write = (time.perf_counter() - begun) / 200
-    print(f"empty job on Ray: {1e3 * each:.2f} ms each over {JOBS} (of which writing and fsync {1e3 * write:.2f} ms)   aim <= 10 ms")
+    print(f"empty job on Ray: {1e3 * each:.2f} ms each over {JOBS}, {1e3 * write:.2f} ms of it writing and fsync;"
+          "   aim <= 10 ms")  # fmt: skip
     plans = [SearchPlan(Model(f"m{cell}", "factory:tiny:build"), task, trial_settings(), 1e-3, 0.5, TRIALS // 4, cell)
              for cell in range(4)]  # fmt: skip
     begun = time.perf_counter()
     executor.search(Searches(plans, lambda trial: None), lambda outcome: None, lambda job: None)
     took = time.perf_counter() - begun
-    print(f"empty trial on Tune: {1e3 * took / TRIALS:.0f} ms each over {TRIALS} trials of 4 searches, start-up of Tune included "
-          f"({took:.1f} s in all)")  # fmt: skip
+    print(f"empty trial on Tune: {1e3 * took / TRIALS:.0f} ms each over {TRIALS} trials of 4 searches, start-up "
+          f"included ({took:.1f} s in all)")  # fmt: skip
     executor.close()
 
 

@@ -16,8 +16,8 @@ from rich.table import Table
 from sweeps.errors import SweepError
 
 app = typer.Typer(
-    name="sweeps", no_args_is_help=True, rich_markup_mode="markdown", add_completion=False, pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    name="sweeps", no_args_is_help=True, rich_markup_mode="markdown", add_completion=False,
+    pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
     help="Which pre-trained model should I fine-tune for my task, with which learning rate, and how sure are we?\n\n"
          "Start with `sweeps run ray_configs/sweeps/mini.toml`, or `make sweep`.",
 )  # fmt: skip
@@ -50,10 +50,10 @@ def _guard(verb: Callable[..., Any]) -> Callable[..., Any]:
 @_guard
 def run(
     sweep: Sweep, out: Out = None,
-    executor: Annotated[Literal["ray", "inline"], typer.Option(help="Actors on Ray, or everything in this process.")] = "ray",
+    executor: Annotated[Literal["ray", "inline"], typer.Option(help="Actors on Ray, or all in this process.")] = "ray",
     address: Annotated[str | None, typer.Option(help="Ray cluster: auto, or host:port. Default: this machine.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Workers. Default: one per GPU, else one per core.")] = None,
-    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per worker, may be a fraction. Default: 1 if there is one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Workers. Default: one per GPU or core.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs per worker; a fraction is fine.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="How often a job is tried whose worker dies.")] = 3,
     wandb: Annotated[Literal["off", "offline", "online"], typer.Option(help="Mirror to Weights & Biases.")] = "off",
     overrides: Set = [],  # noqa: B006  typer wants a list
@@ -188,10 +188,13 @@ def zoo(context: typer.Context) -> None:
         return
     from sweeps.zoo.registry import embedded
 
-    table = Table("model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False)
+    table = Table(
+        "model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False
+    )
     for model in embedded().values():
-        table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "",
-                      "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}", model.licence or "")  # fmt: skip
+        accuracy = "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}"
+        table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "", accuracy,
+                      model.licence or "")  # fmt: skip
     console.print(table)
 
 
@@ -208,8 +211,8 @@ def pretrain(
     Example: `sweeps zoo pretrain --out out/zoo`
     """
     from sweeps.hands import How
-    from sweeps.progress import LiveDisplay
     from sweeps.pretraining import pretrain_all
+    from sweeps.progress import LiveDisplay
 
     failures = pretrain_all(models, out, How(workers=workers, address=address), LiveDisplay(console))
     console.print(f"weights and cards are in {out}", markup=False, highlight=False)

@@ -18,7 +18,7 @@ from sweeps.types import Job
 
 @dataclass(frozen=True)
 class Outlook:
-    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk and faults."""
+    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults."""
 
     models: int
     tasks: int
@@ -72,10 +72,15 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
         table.add_row(kind, str(planned), str(done), str(failed), str(planned - done), f"{left:.0f}")
     console.print(table)
     if found.searches:
-        console.print(f"then at most {found.searches} search trials, on models picked from the scores, and their confirmation")
+        console.print(
+            f"then at most {found.searches} search trials, on models picked from the scores, and their confirmation"
+        )
     cores = len(os.sched_getaffinity(0))
     basis = "from earlier jobs here" if found.measured else "a guess, within a factor of about three"
-    console.print(f"about {found.seconds:.0f} s on one worker, {found.seconds / cores:.0f} s on {cores} ({basis})", highlight=False)
+    console.print(
+        f"about {found.seconds:.0f} s on one worker, {found.seconds / cores:.0f} s on {cores} ({basis})",
+        highlight=False,
+    )
     console.print(f"disk: {_size(found.feature_bytes)} of features, {_size(found.pixel_bytes)} of decoded images; "
                   f"{_size(found.free_bytes)} free", highlight=False)  # fmt: skip
     for fault in found.faults.values():

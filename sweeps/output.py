@@ -65,4 +65,6 @@ def read_config(out: Path) -> SweepConfig:
     try:
         return parse(json.loads((out / CONFIG).read_text(encoding="utf-8")), str(out / CONFIG))
     except (OSError, ValueError):
-        raise OutputError(f"the output folder must hold a sweep, got {out}; run 'sweeps run' first or give --out") from None
+        raise OutputError(
+            f"the output folder must hold a sweep, got {out}; run 'sweeps run' first or give --out"
+        ) from None

@@ -88,7 +88,8 @@ def picks(config: SweepConfig, name: str, budget: int, task_view: TaskView) -> l
 def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], facts: Sequence[Row],
              scores: Sequence[Row], runs: Sequence[Row]) -> list[SearchPlan]:  # fmt: skip
     """The (model, task) pairs whose learning rate is searched: a strategy's picks, or all; none without their grid."""
-    assert config.search is not None and config.finetune is not None
+    assert config.search is not None
+    assert config.finetune is not None
     search, by_name, pool = config.search, {model.name: model for model in models}, candidates(facts)
     grid = _grid(runs)
     cells = []
@@ -103,8 +104,9 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
         for name in sorted(names):
             first = grid.get((name, task.name), [])
             if len(first) == len(config.finetune.learning_rates):
-                cells.append(SearchPlan(by_name[name], task, finetune_settings(config, repeat=0), search.low, search.high,
-                                  search.trials, config.seed, tuple(first)))  # fmt: skip
+                settings = finetune_settings(config, repeat=0)
+                cells.append(SearchPlan(by_name[name], task, settings, search.low, search.high, search.trials,
+                                        config.seed, tuple(first)))  # fmt: skip
     return cells
 
 
@@ -127,8 +129,8 @@ def found(cells: Iterable[SearchPlan], trials: Iterable[Row]) -> list[tuple[Mode
                 best[row["search"]] = row
     won = []
     for cell in cells:
-        row = best.get(cell.job.id)
+        top = best.get(cell.job.id)
         grid = max((each["val_accuracy"] for each in cell.grid if each["val_accuracy"] is not None), default=-1.0)
-        if row is not None and row["val_accuracy"] > grid:
-            won.append((cell.model, cell.task, row["learning_rate"]))
+        if top is not None and top["val_accuracy"] > grid:
+            won.append((cell.model, cell.task, top["learning_rate"]))
     return won

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.config import SweepConfig
-from sweeps.versions import EMBED, FINETUNE
 from sweeps.types import Job, Model, Row, Task
+from sweeps.versions import EMBED, FINETUNE
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
@@ -57,7 +57,7 @@ def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]
 
 
 def _finetune(config: SweepConfig, kind: str, model: Model, task: Task, what: Mapping[str, Any]) -> Job:
-    settings = finetune_settings(config, what["repeat"]) | what
+    settings = {**finetune_settings(config, what["repeat"]), **what}
     return Job(kind, FINETUNE, model, task, settings, cost=finetune_seconds(config, model, task))
 
 

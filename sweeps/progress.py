@@ -69,7 +69,7 @@ class LiveDisplay:
             self._live = Live(Group(self._bars, self._now), console=self._console, refresh_per_second=4)
             self._live.start()
         self._seconds, self._lanes, self._spent = dict(seconds), max(1, lanes), 0.0
-        self._total, self._begun, self._said = len(seconds) + done, time.monotonic(), time.monotonic()
+        self._total, self._begun, self._said = len(seconds) + done, 0.0, time.monotonic()
         self._bar = self._bars.add_task(name, total=self._total, completed=done, left="")
         if self._live is None:
             waiting = f", about {_clock(sum(seconds.values()) / self._lanes)}" if seconds else ""
@@ -78,6 +78,7 @@ class LiveDisplay:
     def started(self, job: Job) -> None:
         """See :class:`Display`."""
         self._now.plain = f"  now: {job.label}"
+        self._begun = self._begun or time.monotonic()
 
     def settled(self, outcome: Outcome) -> None:
         """See :class:`Display`."""
@@ -97,9 +98,12 @@ class LiveDisplay:
 
     def _left(self) -> str:
         gone, left = time.monotonic() - self._begun, sum(self._seconds.values())
-        if self._spent <= 0 or gone < 2:
-            return f"about {_clock(left / self._lanes)} left" if left else ""
-        return f"about {_clock(left * gone / self._spent)} left" if left else ""
+        if not left:
+            return ""
+        share = self._spent / (self._spent + left)
+        guess, seen = left / self._lanes, left * gone / self._spent if self._spent else 0.0
+        trust = min(1.0, 10 * share)  # the first jobs pay for start-up: believe the pace once a tenth is done
+        return f"about {_clock((1 - trust) * guess + trust * seen)} left"
 
     def close(self) -> None:
         """See :class:`Display`."""

@@ -54,7 +54,9 @@ def plan(config: SweepConfig) -> tuple[tuple[Model, ...], tuple[Task, ...], tupl
     return models, tasks, measurements(config, models, tasks), faults
 
 
-def run(sweep: SweepConfig | str | Path, out: str | Path, how: How | None = None, display: Display | None = None) -> Result:
+def run(
+    sweep: SweepConfig | str | Path, out: str | Path, how: How | None = None, display: Display | None = None
+) -> Result:
     """Do what a sweep still lacks and report.
 
     Args:
@@ -109,7 +111,10 @@ def report(store: Store, config: SweepConfig, faults: Mapping[str, str], publish
 
 
 def _note_plan(store: Store, stage: str, jobs: Iterable[Job]) -> None:
-    rows = [{"job": job.id, "kind": job.kind, "model": job.model.name, "task": job.task.name, "stage": stage} for job in jobs]
+    rows = [
+        {"job": job.id, "kind": job.kind, "model": job.model.name, "task": job.task.name, "stage": stage}
+        for job in jobs
+    ]
     store.write("plan", stage, rows)
 
 

@@ -1,8 +1,8 @@
 """SQL over the tables of one output folder, through DuckDB. Knows the views and no formula.
 
 ``models, tasks, scores, runs, jobs, features, regret, strategies, answer, accuracies, correlations, plan``: the rows
-of the current sweep. ``all_scores, all_runs, all_jobs, all_features`` hold everything ever measured in the folder, also by
-earlier settings.
+of the current sweep. ``all_scores, all_runs, all_jobs, all_features`` hold everything ever measured in the folder, by
+earlier settings too.
 """
 
 from pathlib import Path
@@ -32,7 +32,9 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     planned = "job in (select job from plan)"
     connection.execute(f"create view features as select * from all_features where {planned}")
     connection.execute(f"create view scores as select * from all_scores where {planned}")
-    connection.execute(f"create view runs as select * from all_runs where {planned} or search in (select job from plan)")
+    connection.execute(
+        f"create view runs as select * from all_runs where {planned} or search in (select job from plan)"
+    )
     connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs)")
     return connection
 
@@ -59,7 +61,9 @@ def export_csv(out: Path, folder: Path) -> list[Path]:
     written = []
     for name, schema in SCHEMAS.items():
         columns = ", ".join(
-            f'to_json("{column.name}")::varchar as "{column.name}"' if pa.types.is_nested(column.type) else f'"{column.name}"'
+            f'to_json("{column.name}")::varchar as "{column.name}"'
+            if pa.types.is_nested(column.type)
+            else f'"{column.name}"'
             for column in schema
         )
         path = folder / f"{name}.csv"

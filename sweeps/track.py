@@ -37,7 +37,9 @@ class NullTracker:
 class WandbTracker:
     """One W&B run per sweep, grouped by the sweep's name; offline runs are sent later with ``wandb sync``."""
 
-    def __init__(self, name: str, identity: str, config: Mapping[str, Any], out: Path, mode: Mode) -> None:
+    def __init__(
+        self, name: str, identity: str, config: Mapping[str, Any], out: Path, mode: Literal["offline", "online"]
+    ) -> None:
         """Args: name of the sweep, its fingerprint (the run's id), the resolved config, where to write, the mode.
 
         Raises:

@@ -110,6 +110,15 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A fine-tuning after ``step`` steps: loss of the last batch in nats, accuracy on the validation split."""
+
+    step: int
+    train_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a job came to: rows per table, and the row of the ``jobs`` table with status, seconds and place."""
 

@@ -71,9 +71,7 @@ def bootstrap_regret(
     table = check_table(accuracy)
     mask = check_picks(table, picks)
     if samples < 1 or not 0 < level < 1:
-        raise ValueError(
-            f"samples must be at least 1 and level in (0, 1), got {samples} and {level}"
-        )
+        raise ValueError(f"samples must be at least 1 and level in (0, 1), got {samples} and {level}")
     tasks, _, repeats = table.shape
     if repeats == 1:
         nothing = np.full((tasks, 2), np.nan)

@@ -54,9 +54,7 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
 )
 
 
-def correlation(
-    scores: npt.ArrayLike, accuracy: npt.ArrayLike, statistic: str = "weighted_tau"
-) -> Correlation:
+def correlation(scores: npt.ArrayLike, accuracy: npt.ArrayLike, statistic: str = "weighted_tau") -> Correlation:
     """How well scores agree with accuracies over the models of one task.
 
     Args:
@@ -79,9 +77,7 @@ def correlation(
     x = np.asarray(scores, dtype=np.float64)
     y = np.asarray(accuracy, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"scores and accuracy must be vectors of one length, got shapes {x.shape}, {y.shape}"
-        )
+        raise ValueError(f"scores and accuracy must be vectors of one length, got shapes {x.shape}, {y.shape}")
     if np.isinf(x).any() or np.isinf(y).any():
         raise ValueError("scores and accuracy must be finite or NaN, got an infinity")
     both = ~(np.isnan(x) | np.isnan(y))
@@ -103,9 +99,7 @@ def correlations(
     """`correlation` for each row (task) of two [T, M] arrays."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(accuracy, dtype=np.float64)
     if x.ndim != 2 or x.shape != y.shape:
-        raise ValueError(
-            f"scores and accuracy must be [task, model] of one shape, got {x.shape}, {y.shape}"
-        )
+        raise ValueError(f"scores and accuracy must be [task, model] of one shape, got {x.shape}, {y.shape}")
     return tuple(correlation(a, b, statistic) for a, b in zip(x, y, strict=True))
 
 

@@ -34,9 +34,7 @@ Space = Literal["sample", "feature"]
 _CHUNK = 32
 
 
-def batch_stream(
-    n: int, batch: int, steps: int, seed: int | Sequence[int]
-) -> Iterator[npt.NDArray[np.int64]]:
+def batch_stream(n: int, batch: int, steps: int, seed: int | Sequence[int]) -> Iterator[npt.NDArray[np.int64]]:
     """The indices of each SGD step: consecutive windows of concatenated random permutations.
 
     Every example is used once before any is used twice, so a batch that crosses the end of a
@@ -60,9 +58,7 @@ def batch_stream(
     return _windows(n, min(batch, n), steps, np.random.default_rng(seed))
 
 
-def _windows(
-    n: int, batch: int, steps: int, rng: np.random.Generator
-) -> Iterator[npt.NDArray[np.int64]]:
+def _windows(n: int, batch: int, steps: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
     stream = np.empty(0, dtype=np.int64)
     for _ in range(steps):
         if len(stream) < batch:
@@ -136,9 +132,7 @@ class Recipe:
         object.__setattr__(self, "learning_rates", tuple(float(r) for r in self.learning_rates))
         object.__setattr__(self, "decay_at", tuple(float(f) for f in self.decay_at))
         if not self.learning_rates or not all(0 < r < math.inf for r in self.learning_rates):
-            raise ValueError(
-                f"learning_rates must be positive numbers, got {list(self.learning_rates)}"
-            )
+            raise ValueError(f"learning_rates must be positive numbers, got {list(self.learning_rates)}")
         for thing, number in (("repeats", self.repeats), ("batch", self.batch)):
             if number < 1:
                 raise ValueError(f"{thing} must be at least 1, got {number}")
@@ -235,9 +229,7 @@ def _cheaper(n: int, d: int, classes: int, recipe: Recipe) -> Space:
     return "sample" if sample < per_row * 2 * d else "feature"
 
 
-def _train(
-    lookup: Tensor, labels: Tensor, classes: int, recipe: Recipe, seed: int, *, scatter: bool
-) -> Tensor:
+def _train(lookup: Tensor, labels: Tensor, classes: int, recipe: Recipe, seed: int, *, scatter: bool) -> Tensor:
     """[R, L*C, k] final unknowns of SGD whose logits on example i are ``state @ lookup[i]``.
 
     `lookup` is [n, k]: features (k = d) or, with `scatter`, the Gram matrix (k = n). The classes
@@ -270,9 +262,7 @@ def _train(
     return state
 
 
-def _plan(
-    labels: Tensor, classes: int, recipe: Recipe, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _plan(labels: Tensor, classes: int, recipe: Recipe, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Per step: [R, B] example indices and the flat places of the true classes in [R, L, C, B]."""
     n, rates, repeats = len(labels), len(recipe.learning_rates), recipe.repeats
     batch = min(recipe.batch, n)

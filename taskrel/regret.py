@@ -36,9 +36,7 @@ def check_table(accuracy: npt.ArrayLike) -> Floats:
     """`accuracy` as a non-empty [T, M, R] array of fractions and NaN, or a ValueError."""
     array = _fractions("accuracy", accuracy)
     if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(
-            f"accuracy must be a non-empty [task, model, repeat] array, got shape {array.shape}"
-        )
+        raise ValueError(f"accuracy must be a non-empty [task, model, repeat] array, got shape {array.shape}")
     return array
 
 
@@ -240,9 +238,7 @@ def relative_regret(best: npt.ArrayLike, reached: npt.ArrayLike) -> Floats:
     return delta(best, reached)
 
 
-def log_odds_delta(
-    first: npt.ArrayLike, second: npt.ArrayLike, test_size: int | None = None
-) -> tuple[Floats, Mask]:
+def log_odds_delta(first: npt.ArrayLike, second: npt.ArrayLike, test_size: int | None = None) -> tuple[Floats, Mask]:
     """Difference of log odds, ``logit(s1) - logit(s2)``, and where a value had to be clipped.
 
     Args:
@@ -324,9 +320,7 @@ def regret(accuracy: npt.ArrayLike, picks: Mask, *, test_size: int | None = None
     )
 
 
-def budget_to_zero(
-    scores: npt.ArrayLike, accuracy: npt.ArrayLike, ties: Ties = "optimistic"
-) -> Floats:
+def budget_to_zero(scores: npt.ArrayLike, accuracy: npt.ArrayLike, ties: Ties = "optimistic") -> Floats:
     """[T] how many top-scored models must be fine-tuned until the best one is among them.
 
     Args:

@@ -71,18 +71,14 @@ class Probe:
                 f"got shape {labels.shape} and dtype {labels.dtype}"
             )
         if len(labels) != len(self.features):
-            raise ValueError(
-                f"labels must be as many as features ({len(self.features)}), got {len(labels)}"
-            )
+            raise ValueError(f"labels must be as many as features ({len(self.features)}), got {len(labels)}")
         object.__setattr__(self, "labels", labels)
         if self.source_probs is not None:
             self._set_source_probs(_matrix("source_probs", self.source_probs))
 
     def _set_source_probs(self, probs: Array) -> None:
         if len(probs) != len(self.features):
-            raise ValueError(
-                f"source_probs must be as many as features ({len(self.features)}), got {len(probs)}"
-            )
+            raise ValueError(f"source_probs must be as many as features ({len(self.features)}), got {len(probs)}")
         sums = probs.sum(axis=1, dtype=np.float64)
         # Half-precision heads are off by a few 1e-3 in the sum; logits would be off by far more.
         if probs.min() < 0 or np.abs(sums - 1).max() > 1e-2:

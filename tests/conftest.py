@@ -26,7 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"{folder} is absent"))
 
 
-def draw_folder(folder: Path, classes: int = 3, sizes: dict[str, int] | None = None, side: int = 16, seed: int = 0) -> Path:
+def draw_folder(
+    folder: Path, classes: int = 3, sizes: dict[str, int] | None = None, side: int = 16, seed: int = 0
+) -> Path:
     """An image folder in which class k is brighter in channel k; ``sizes`` are images per class and split."""
     random = np.random.default_rng(seed)
     for split, count in (sizes or {"train": 12, "val": 6, "test": 6}).items():
@@ -75,7 +77,13 @@ def to_toml(value: object) -> str:
         return "{" + ", ".join(f'"{key}" = {to_toml(item)}' for key, item in value.items() if item is not None) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(to_toml, value)) + "]"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value) if isinstance(value, (int, float)) else json.dumps(value)
+    return (
+        {True: "true", False: "false"}[value]
+        if isinstance(value, bool)
+        else repr(value)
+        if isinstance(value, (int, float))
+        else json.dumps(value)
+    )
 
 
 def write_toml(path: Path, config: dict) -> Path:

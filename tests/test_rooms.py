@@ -55,7 +55,8 @@ def test_one_broad_except_in_the_system():
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
     ]
     assert {place.split(":")[0] for place in broad} <= {"sweeps/cluster/worker.py", "sweeps/zoo/load.py"}
 
@@ -69,7 +70,11 @@ def test_nothing_pickled_is_loaded():
 
 @pytest.mark.parametrize("module", ["taskrel", "sweeps", "sweeps.run", "sweeps.cli", "sweeps.config"])
 def test_light_imports(module):
-    heavy = "{'ray', 'wandb', 'torch', 'timm', 'matplotlib', 'duckdb'}" if module != "sweeps.run" else "{'ray', 'wandb', 'torch', 'timm'}"
+    heavy = (
+        "{'ray', 'wandb', 'torch', 'timm', 'matplotlib', 'duckdb'}"
+        if module != "sweeps.run"
+        else "{'ray', 'wandb', 'torch', 'timm'}"
+    )
     code = f"import sys, {module}; found = {heavy} & set(sys.modules); assert not found, found"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,15 @@
 """Executor: what hands jobs to workers. The protocol, and the inline one that runs everything in this process."""
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from sweeps.cluster.queue import JobQueue
 from sweeps.cluster.search import Searches, Trial
 from sweeps.cluster.worker import Setup, Worker, blocked, job_row
-from sweeps.jobs.finetune import Point, run_row, stopped
-from sweeps.types import Job, Outcome
+from sweeps.jobs.finetune import run_row, stopped
+from sweeps.types import Job, Outcome, Point
 
 Settle = Callable[[Outcome], None]
 Start = Callable[[Job], None]
@@ -48,15 +50,18 @@ class InlineExecutor:
         while (trial := searches.next(model)) is not None:
             model = trial.job.model.name
             start(trial.job)
+            started = datetime.now(UTC)
             while isinstance(step := self.worker.advance(trial.job), Point):
                 if not trial.cell.report(trial, step):
-                    settle(stop(trial))
+                    self.worker.drop()
+                    settle(stop(trial, started, self.worker.setup, self.worker.name))
                     break
             else:
                 settle(end(trial, step))
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """See :class:`Executor`."""
+        self.worker.drop()
 
 
 def end(trial: Trial, outcome: Outcome) -> Outcome:
@@ -66,8 +71,12 @@ def end(trial: Trial, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def stop(trial: Trial, **place: object) -> Outcome:
+def stop(trial: Trial, started: datetime, setup: Setup, worker: str) -> Outcome:
     """The outcome of a trial that ASHA stopped at its last point."""
     row = run_row(trial.job) | stopped(trial.points)
     trial.cell.finish(trial, row)
-    return Outcome(job_row(trial.job) | {"attempt": trial.attempts, **place}, {"runs": [row | {"seconds": place.get("seconds")}]})
+    finished = datetime.now(UTC)
+    seconds = (finished - started).total_seconds()
+    place = {"attempt": trial.attempts, "seconds": seconds, "started": started, "finished": finished,
+             "host": socket.gethostname(), "worker": worker, **setup.provenance}  # fmt: skip
+    return Outcome(job_row(trial.job) | place, {"runs": [row | {"seconds": seconds}]})

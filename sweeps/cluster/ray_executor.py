@@ -84,7 +84,7 @@ class RayExecutor:
                 ray.init(address=self.resources.address, **quiet)
                 return
             workers = self.resources.workers or _cores()
-            # One logical CPU more than the workers hold: an actor that holds every CPU starves all else (Tune's trials).
+            # One logical CPU more than the workers hold: actors that hold every CPU starve all else (Tune's trials).
             ray.init(num_cpus=int(workers * self.resources.cpus) + 1, include_dashboard=False, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -115,7 +115,9 @@ class RayExecutor:
         """
         self.deaths += 1
         if self.deaths > 3 * self.resources.attempts * len(self.seats):
-            raise ClusterError(f"workers must stay alive, got {self.deaths} deaths in a row; the last one: {_short(fault)}")
+            raise ClusterError(
+                f"workers must stay alive, got {self.deaths} deaths in a row; the last one: {_short(fault)}"
+            )
         ray.kill(seat.actor)
         self.hire(seat)
 
@@ -126,7 +128,9 @@ class RayExecutor:
             self._send(queue, attempts, start)
             flight = {ref: seat for seat in self.seats for ref in seat.flight}
             if not flight:
-                raise ClusterError(f"every job must become ready, {queue.unsettled} never did: their needs form a circle")
+                raise ClusterError(
+                    f"every job must become ready, {queue.unsettled} never did: their needs form a circle"
+                )
             ready, _ = ray.wait(list(flight), num_returns=1, timeout=TICK_SECONDS)
             for ref in ready:
                 self._collect(ref, flight[ref], queue, attempts, settle)

@@ -7,16 +7,12 @@ this process; rows are written from here, by the driver.
 """
 
 import contextlib
-import io
 import logging
-import socket
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -25,9 +21,9 @@ from ray.tune.search import Searcher
 from sweeps.cluster.executor import Settle, Start, end, stop
 from sweeps.cluster.ray_executor import RayExecutor, Seat
 from sweeps.cluster.search import Searches, Trial
+from sweeps.cluster.trial import trainable
 from sweeps.cluster.worker import lost
-from sweeps.jobs.finetune import Point
-from sweeps.types import Job, Outcome
+from sweeps.types import Outcome
 
 
 @dataclass
@@ -69,9 +65,7 @@ class Live:
         if trial.cell.report(trial, step):
             return True
         del self.flying[trial_id]
-        finished = datetime.now(UTC)
-        self.settle(stop(trial, started=started, finished=finished, seconds=(finished - started).total_seconds(),
-                         host=socket.gethostname(), worker=seat.name, device="tune", **self.pool.setup.provenance))  # fmt: skip
+        self.settle(stop(trial, started, self.pool.setup, seat.name))
         return False
 
     def _died(self, trial_id: str, fault: RayError) -> None:
@@ -113,21 +107,6 @@ class _SchedulerFront(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         go_on = _LIVE[self.key].result(trial.trial_id, result)
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
-
-
-def trainable(config: dict[str, Any]) -> None:
-    """Tune's trial: from evaluation to evaluation on the worker that the search gave it."""
-    job: Job = config["job"]
-    while True:
-        try:
-            step = ray.get(config["worker"].advance.remote(job, config["attempt"]))
-        except RayError as fault:
-            tune.report({"fault": fault, "val_accuracy": None})
-            return
-        accuracy = step.val_accuracy if isinstance(step, Point) else None
-        tune.report({"step_result": step, "val_accuracy": accuracy})
-        if not isinstance(step, Point):
-            return
 
 
 def search(pool: RayExecutor, searches: Searches, settle: Settle, start: Start) -> None:

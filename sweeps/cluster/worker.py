@@ -13,15 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweeps.errors import SweepError
 from sweeps.fingerprint import canonical_json
 from sweeps.jobs import KINDS
-from sweeps.types import Job, Outcome, Row
-
-if TYPE_CHECKING:
-    from sweeps.jobs.finetune import Point
+from sweeps.types import Job, Outcome, Point, Row
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,12 @@ class Worker:
         except Exception as fault:
             return self._outcome(job, {}, fault, clock, attempt)
 
-    def advance(self, job: Job, attempt: int = 1) -> "Point | Outcome":
+    def advance(self, job: Job, attempt: int = 1) -> Point | Outcome:
         """Take a fine-tuning to its next evaluation, or to its end. A job that was not the last one starts afresh."""
         if self._open is None or self._open[0] != job.id:
             from sweeps.jobs.finetune import advance
 
+            self.drop()
             self._open = (job.id, advance(job, self.context), _Clock())
         _, stages, clock = self._open
         try:
@@ -91,6 +89,12 @@ class Worker:
         except Exception as fault:
             self._open = None
             return self._outcome(job, {}, fault, clock, attempt)
+
+    def drop(self) -> None:
+        """Let go of a fine-tuning that was not taken to its end."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
 
     def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "_Clock",
                  attempt: int) -> Outcome:  # fmt: skip

@@ -16,8 +16,8 @@ from torch import nn
 
 from sweeps.errors import ModelError
 from sweeps.jobs.context import Context
-from sweeps.versions import EMBED
 from sweeps.types import Job, Model, Row, Task
+from sweeps.versions import EMBED
 from sweeps.zoo.load import Loaded
 from taskrel.types import Probe
 

@@ -7,26 +7,17 @@ give the same number for the same settings. No augmentation, no weight decay, th
 import math
 import resource
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from sweeps.jobs.context import Context
-from sweeps.types import Job, Model, Row, Task
+from sweeps.types import Job, Model, Point, Row, Task
 from taskrel.heads import batch_stream
 
 EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Point:
-    """The state after ``step`` steps: loss of the last batch in nats, accuracy on the validation split."""
-
-    step: int
-    train_loss: float
-    val_accuracy: float
 
 
 class Diverged(ArithmeticError):

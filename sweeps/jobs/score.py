@@ -18,7 +18,9 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     splits = context.keep(embedded.id, lambda: probes(embedded, context))
     row: Row = {"job": job.id, "model": job.model.name, "task": job.task.name, "proxy": name, "seed": seed}
     try:
-        score = proxy(name, settings["function"]).score(splits["train"], splits["val"], seed=seed, **settings["options"])
+        score = proxy(name, settings["function"]).score(
+            splits["train"], splits["val"], seed=seed, **settings["options"]
+        )
         row |= {"value": score.value, "values": list(score.values), "detail": _json(score.detail)}
     except CannotScore as error:
         row |= {"value": None, "values": [], "reason": str(error)}
@@ -30,7 +32,7 @@ def proxy(name: str, function: str | None) -> Proxy:
     if function is None:
         return PROXIES[name]
     return Proxy(name=name, function=function, version=1, needs=frozenset({"features", "labels"}),
-                 range=(float("-inf"), float("inf")), cost="product", citation="", summary=f"user's {function}")  # fmt: skip
+                 range=(float("-inf"), float("inf")), cost="product", citation="", summary=function)  # fmt: skip
 
 
 def _json(detail: Any) -> str:

@@ -56,14 +56,14 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         faults: tasks that cannot be read, each with its reason.
     """
     evidence = gather(store, faults)
-    cells = accuracies(evidence.runs, evidence.plan, evidence.models)
+    cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
                for name, pool in pools.items()}  # fmt: skip
-    judged = regrets(cells.rows, evidence.task_names, views, Question(members, strategies, budgets, bootstrap, seed))
+    judged = regrets(cells, evidence.task_names, views, Question(members, strategies, budgets, bootstrap, seed))
     pool = main_pool(members)
     picked, silent = _picks(views, evidence.task_names, members.get(pool, []), answer_strategy, answer_budget, seed)
-    ground = Ground(evidence.runs, cells.rows, members.get(pool, []), set(cells.incomplete), evidence.scratch,
+    ground = Ground(evidence.runs, cells, members.get(pool, []), evidence.scratch,
                     {row["task"]: row["group"] for row in evidence.tasks})  # fmt: skip
     tables = {
         "accuracies": cells.rows,
@@ -72,7 +72,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "correlations": _correlations(evidence, cells.rows, views),
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
     }
-    notes = [*_incomplete(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
+    notes = [*_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence)
 
 
@@ -125,13 +125,14 @@ def _column(values: Iterable[float | None]) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _incomplete(cells: Cells) -> list[str]:
-    if not cells.incomplete:
-        return []
-    cells_in_all = len(cells.incomplete) + len(cells.rows)
-    names = listing(f"{cell.model} on {cell.task}" for cell in cells.incomplete)
-    return [f"{len(cells.incomplete):,} of {count(cells_in_all, 'fine-tuning cell')} "
-            f"{'is' if len(cells.incomplete) == 1 else 'are'} not complete and left out: {names}"]  # fmt: skip
+def _cells(cells: Cells) -> list[str]:
+    """Says which cells of the grid count as missing, and why."""
+    whys = {"are not finished": cells.waiting, "lack a run that failed": cells.broken,
+            "diverged at every learning rate in every repeat": cells.diverged}  # fmt: skip
+    in_all = len(cells.incomplete) + len(cells.rows)
+    return [f"{len(found):,} of {count(in_all, 'fine-tuning cell')} {why} and count as missing: "
+            + listing(f"{cell.model} on {cell.task}" for cell in found)
+            for why, found in whys.items() if found]  # fmt: skip
 
 
 def _unscored(evidence: Evidence, views: Views) -> list[str]:

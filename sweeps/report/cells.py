@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from sweeps.report.words import count, listing
+from sweeps.report.words import count
 from sweeps.types import Row
 
 GRID_KIND = "finetune"
@@ -30,25 +30,36 @@ class Cell(NamedTuple):
 
 @dataclass
 class Cells:
-    """The accuracies with what is not there: cells still to be measured and cells in which everything diverged."""
+    """The accuracies with what is not there.
+
+    ``waiting`` are cells with a planned run that nobody has tried yet, ``broken`` those in which a run failed,
+    ``diverged`` those in which every run diverged.
+    """
 
     rows: list[Row] = field(default_factory=list)
-    incomplete: list[Cell] = field(default_factory=list)
+    waiting: list[Cell] = field(default_factory=list)
+    broken: list[Cell] = field(default_factory=list)
     diverged: list[Cell] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def incomplete(self) -> set[Cell]:
+        """Cells without a row."""
+        return {*self.waiting, *self.broken}
 
-def accuracies(runs: Iterable[Row], plan: Iterable[Row], models: Iterable[Row]) -> Cells:
+
+def accuracies(runs: Iterable[Row], plan: Iterable[Row], tried: Collection[str], models: Iterable[Row]) -> Cells:
     """The accuracy of every complete cell of the grid.
 
     Args:
         runs: rows of ``runs``; those whose origin is not ``grid`` are passed over.
         plan: rows of ``plan``; they say which cells exist and which jobs each must have.
+        tried: the jobs that ended, well or not.
         models: rows of ``models``, for the group.
 
     Returns:
         Rows of ``accuracies`` ordered by task and model. A cell in which every run diverged is a row without an
-        accuracy; a cell with a planned run still missing is no row.
+        accuracy; a cell that lacks a planned run is no row.
     """
     groups = {row["model"]: row["group"] for row in models}
     by_cell: dict[Cell, list[Row]] = defaultdict(list)
@@ -61,22 +72,22 @@ def accuracies(runs: Iterable[Row], plan: Iterable[Row], models: Iterable[Row]) 
             planned[Cell.of(row)].add(row["job"])
     cells = Cells()
     for cell in sorted(planned.keys() | by_cell.keys(), key=lambda cell: (cell.task, cell.model)):
-        done = by_cell.get(cell, [])
-        if not planned.get(cell, set()) <= {row["job"] for row in done} or not _whole(done):
-            cells.incomplete.append(cell)
-            continue
-        row, lost = _accuracy(cell, done, groups.get(cell.model))
-        cells.rows.append(row)
-        if row["accuracy"] is None:
-            cells.diverged.append(cell)
-        elif lost:
-            cells.notes.append(f"{cell.model} on {cell.task}: {count(lost, 'repeat')} diverged at every learning rate; "
-                               "the median is over the others")  # fmt: skip
-    if cells.diverged:
-        names = listing(f"{cell.model} on {cell.task}" for cell in cells.diverged)
-        cells.notes.append(f"{count(len(cells.diverged), 'cell')} diverged at every learning rate and every repeat and "
-                           f"count as missing: {names}")  # fmt: skip
+        done, wanted = by_cell.get(cell, []), planned.get(cell, set())
+        if wanted <= {row["job"] for row in done} and _whole(done):
+            _measure(cells, cell, done, groups.get(cell.model))
+        else:
+            (cells.broken if wanted <= set(tried) else cells.waiting).append(cell)
     return cells
+
+
+def _measure(cells: Cells, cell: Cell, runs: Sequence[Row], group: str | None) -> None:
+    row, lost = _accuracy(cell, runs, group)
+    cells.rows.append(row)
+    if row["accuracy"] is None:
+        cells.diverged.append(cell)
+    elif lost:
+        cells.notes.append(f"{cell.model} on {cell.task}: {count(lost, 'repeat')} diverged at every learning rate; the "
+                           "median is over the others")  # fmt: skip
 
 
 def _whole(runs: Sequence[Row]) -> bool:

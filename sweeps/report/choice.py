@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sweeps.report.cells import Cell
+from sweeps.report.cells import Cell, Cells
 from sweeps.report.regrets import best_model
 from sweeps.report.words import count, listing, percent, rate
 from sweeps.types import Row
@@ -39,12 +39,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ground:
-    """What answers stand on: runs, accuracies, the pool they are judged in, what is incomplete or from scratch."""
+    """What answers stand on: runs, accuracies, the pool they are judged in, baselines, the groups of tasks."""
 
     runs: Sequence[Row]
-    accuracies: Sequence[Row]
+    cells: Cells
     pool: Sequence[str]
-    incomplete: Collection[Cell]
     scratch: Collection[str]
     groups: Mapping[str, str | None]
 
@@ -57,17 +56,18 @@ def answers(picks: Mapping[str, Sequence[Pick]], ground: Ground, *, strategy: st
 def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
     names = [pick.model for pick in picks]
     runs = [run for run in ground.runs if run["task"] == task and run["model"] in names]
-    arms = [arm for arm in _arms(runs) if arm.origin != "grid" or Cell(arm.model, task) not in ground.incomplete]
+    arms = [arm for arm in _arms(runs) if arm.origin != "grid" or Cell(arm.model, task) not in ground.cells.incomplete]
     best = min(arms, key=lambda arm: arm.rank, default=None)
-    known = {row["model"]: row for row in ground.accuracies if row["task"] == task and row["accuracy"] is not None}
-    in_pool = [name for name in ground.pool if name in known]
+    known = {row["model"]: row for row in ground.cells.rows if row["task"] == task and row["accuracy"] is not None}
+    waiting = [cell.model for cell in ground.cells.waiting if cell.task == task and cell.model in ground.pool]
+    in_pool = [name for name in ground.pool if name in known] if not waiting else []
     oracle_model = best_model(known, in_pool) if in_pool else None
     oracle = known[oracle_model]["accuracy"] if oracle_model else None
     test = median(best.tests) if best else None
     scratch = [known[name]["accuracy"] for name in ground.scratch if name in known]
     regret = None if oracle is None or test is None else oracle - test
     notes = [*(_about(best) if best else ["no pick is fine-tuned yet"]),
-             *_against_pool(regret, len(in_pool), len(ground.pool)),
+             *_against_pool(regret, len(in_pool), len(ground.pool), len(waiting)),
              *_unused(runs, best), *_unfinished(names, arms)]  # fmt: skip
     return {
         "task": task, "group": ground.groups.get(task), "model": best.model if best else None,
@@ -106,8 +106,8 @@ def _about(best: Arm) -> list[str]:
     return notes
 
 
-def _against_pool(regret: float | None, known: int, pool: int) -> list[str]:
-    notes = []
+def _against_pool(regret: float | None, known: int, pool: int, waiting: int) -> list[str]:
+    notes = [f"the regret waits for {count(waiting, 'model')} of the pool"] if waiting else []
     if regret is not None and regret < 0:
         notes.append("better than the best cell of the grid, so the regret is below zero")
     if regret is not None and known < pool:

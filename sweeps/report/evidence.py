@@ -11,6 +11,7 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
+ORDER = ("embed", "score", "finetune", "search", "confirm")
 STAGE: Mapping[str, str] = {"trial": "search"}
 
 
@@ -116,8 +117,8 @@ class Evidence:
         seconds: dict[str, float] = defaultdict(float)
         for row in self.jobs:
             seconds[stage_of(row)] += row["seconds"] or 0.0
-        return [Stage(kind, number, ended[kind, True], ended[kind, False], seconds[kind])
-                for kind, number in planned.items()]  # fmt: skip
+        kinds = sorted(planned, key=lambda kind: (ORDER.index(kind) if kind in ORDER else len(ORDER), kind))
+        return [Stage(kind, planned[kind], ended[kind, True], ended[kind, False], seconds[kind]) for kind in kinds]
 
     @cached_property
     def missing(self) -> list[Missing]:
@@ -126,6 +127,11 @@ class Evidence:
         untried = Counter((row["kind"], row["model"], row["task"]) for row in self.plan
                           if row["job"] not in self._status)  # fmt: skip
         return [Missing(*cell, number, cells[cell]) for cell, number in untried.items()]
+
+    @property
+    def tried(self) -> set[str]:
+        """The jobs that ended, well or not."""
+        return {row["job"] for row in self.jobs}
 
     @property
     def fine_tuned(self) -> bool:

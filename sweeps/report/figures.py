@@ -15,6 +15,7 @@ from sweeps.report.labels import fit, short_names, two_lines, width
 from sweeps.types import Row
 
 WIDE, NARROW = 1040, 360
+MOST_BAR, MOST_COLUMN = 28, 150  # pixels: a picture of few tasks is not blown up
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
 
@@ -111,9 +112,9 @@ def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tas
         for number, budget in enumerate(reversed(budgets)):  # from the bottom up
             axes = _axes(figure, 62, bottom + number * (panel + gap), wide - 80, panel)
             chosen = [row for row in regret if row["budget"] == budget]
-            _bars(axes, chosen, [row for row in means if row["budget"] == budget], present, order)
+            _bars(axes, chosen, [row for row in means if row["budget"] == budget], present, order, MOST_BAR / room)
             axes.set_title(f"{words.count(budget, 'model')} fine-tuned", weight="bold")
-            axes.set_ylim(min(0, *lows) * 1.08, max(0.01, *highs) * 1.08)
+            axes.set_ylim(min(0, *lows) * 1.08, max(0.05, *highs) * 1.08)
             axes.yaxis.set_major_formatter(_PERCENT)
             axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
             axes.set_xlim(-0.6, len(present) + 0.9)
@@ -127,9 +128,10 @@ def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tas
         return svg(figure, f"regret-{_slug(pool)}", f"Relative regret by task and strategy in the pool {pool}.")
 
 
-def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence[str], order: Sequence[str]) -> None:
+def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence[str], order: Sequence[str],
+          most: float) -> None:  # fmt: skip
     here = [name for name in order if any(row["strategy"] == name for row in rows)]
-    thick = 0.84 / max(1, len(here))
+    thick = min(most, 0.84 / max(1, len(here)))
     cells = {(row["strategy"], row["task"]): row for row in rows}
     over_tasks = {row["strategy"]: row | {"relative_regret": row["mean_relative_regret"]} for row in means}
     for slot, name in enumerate(here):
@@ -167,11 +169,11 @@ def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[
     if not models or not tasks:
         return ""
     left = min(240.0, 18 + max(width(name, 10.5) for name in models))
-    room = (wide - left - 10) / len(tasks)
-    names, turned = _columns(tasks, room)
-    step, top, right = 23, 84 if turned else 44, 70 if turned else 10
+    names, turned = _columns(tasks, (wide - left - 10) / len(tasks))
+    step, top = 23, 84 if turned else 44
+    across_all = min(wide - left - (70 if turned else 10), MOST_COLUMN * len(tasks))
     with drawing(wide, top + 6 + step * len(models)) as figure:
-        axes = _axes(figure, left, 6, wide - left - right, step * len(models))
+        axes = _axes(figure, left, 6, across_all, step * len(models))
         for across, task in enumerate(tasks):
             column = [cells.get((name, task)) for name in models]
             known = [row["accuracy"] for row in column if row is not None and row["accuracy"] is not None]

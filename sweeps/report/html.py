@@ -42,6 +42,7 @@ class Section(NamedTuple):
     folded: Sequence[Folded] = ()
     table: Table | None = None
     more: Sequence[Table] = ()
+    notes: Sequence[str] = ()
 
 
 def write_report(out: Path, derived: Derived, *, name: str = "", config: str = "") -> Path:
@@ -74,9 +75,9 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     """The page as text."""
     rows, evidence = derived.tables, derived.evidence
     sections = [
-        _picks(rows["answer"]), _strategies(rows), _regret(evidence, rows), _proxies(evidence, rows),
+        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _proxies(evidence, rows),
         _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows), _failures(evidence),
-        _missing(evidence), _models(evidence),
+        _missing(evidence, derived.notes), _models(evidence),
     ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",
@@ -87,11 +88,9 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
         hero=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool)),
         hero_narrow=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool, figures.NARROW)),
         remarks=tables.remarks(rows["answer"]),
-        answer_table=tables.answers(rows["answer"]) if rows["answer"] else None,
+        answer_table=tables.answers(rows["answer"]) if any(row["model"] for row in rows["answer"]) else None,
         sections=sections,
-        notes=derived.notes,
         provenance=_provenance(evidence),
-        jobs=tables.jobs(evidence) if evidence.plan else None,
         config=config,
     )
 
@@ -133,7 +132,7 @@ def _banner(evidence: Evidence) -> str:
     if not missing:
         return ""
     return (f"The sweep is not finished: {words.count(missing, 'planned job')} of {len(evidence.plan):,} "
-            f"{'has' if missing == 1 else 'have'} no result yet. All numbers are over what is there.")  # fmt: skip
+            f"{'has' if missing == 1 else 'have'} no result yet. All numbers cover what is there.")  # fmt: skip
 
 
 def _no_answer(evidence: Evidence) -> str:
@@ -152,9 +151,9 @@ def _picks(answer: Sequence[Row]) -> Section:
                    lead="Of the picked models the one that validates best is the answer.")  # fmt: skip
 
 
-def _strategies(rows: dict[str, list[Row]]) -> Section:
+def _strategies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     if not rows["strategies"]:
-        return Section("strategies", "How much do the strategies lose?", missing=_no_regret())
+        return Section("strategies", "How much do the strategies lose?", missing=_no_regret(evidence))
     pools = list(dict.fromkeys(row["pool"] for row in rows["strategies"]))
     first = _main_pool(pools)
     lead = ("Relative regret is the share of the remaining error that a perfect search over the pool would have "
@@ -167,8 +166,10 @@ def _strategies(rows: dict[str, list[Row]]) -> Section:
                    more=[tables.strategies(rows["strategies"], pool) for pool in pools if pool != first])  # fmt: skip
 
 
-def _no_regret() -> str:
-    return "Regret is not known yet, because it needs the accuracy of fine-tuned models."
+def _no_regret(evidence: Evidence) -> str:
+    if evidence.plan and not evidence.fine_tuning_planned:
+        return "Regret stays unknown, because this sweep fine-tunes no models."
+    return "Regret is not known yet: it needs a task on which every model of a pool was fine-tuned."
 
 
 def _main_pool(pools: Sequence[str]) -> str:
@@ -179,7 +180,7 @@ def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     pools = list(dict.fromkeys(row["pool"] for row in rows["regret"]))
     drawn = {pool: figures.regret_bars(rows["regret"], rows["strategies"], pool, evidence.task_names) for pool in pools}
     if not any(drawn.values()):
-        return Section("regret", "Regret on every task", missing=_no_regret())
+        return Section("regret", "Regret on every task", missing=_no_regret(evidence))
     first = _main_pool(pools)
     sizes = {row["pool"]: row["models"] for row in sorted(rows["regret"], key=lambda row: row["models"])}
     lead = (f"Pool {first}, up to {words.count(sizes[first], 'model')}. Lower is better, a dot on the axis is zero, "
@@ -192,7 +193,8 @@ def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
 def _proxies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     asked = " ".join({row["strategy"] for row in rows["answer"]})
     names = sorted({row["proxy"] for row in evidence.scores}, key=lambda name: (name not in asked, name))
-    drawn = {name: panels.scatter(evidence.scores, rows["accuracies"], rows["answer"], rows["correlations"], name,
+    accuracies = [row for row in rows["accuracies"] if row["model"] not in evidence.scratch]
+    drawn = {name: panels.scatter(evidence.scores, accuracies, rows["answer"], rows["correlations"], name,
                                   evidence.task_names) for name in names[:MOST_PROXIES]}  # fmt: skip
     pictures = [(name, svg) for name, svg in drawn.items() if svg]
     table = tables.correlations(rows["correlations"]) if rows["correlations"] else None
@@ -228,7 +230,7 @@ def _no_accuracy(evidence: Evidence) -> str:
 
 
 def _searches(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    svg, left_out = panels.searches(evidence.runs, rows["answer"])
+    svg, left_out = panels.searches(evidence.runs, rows["answer"], evidence.task_names)
     title = "Learning-rate searches"
     if not svg:
         planned = any(row["kind"] == "search" for row in evidence.plan)
@@ -255,10 +257,11 @@ def _failures(evidence: Evidence) -> Section:
                    table=table if table.rows else None)  # fmt: skip
 
 
-def _missing(evidence: Evidence) -> Section:
+def _missing(evidence: Evidence, notes: Sequence[str]) -> Section:
     table = tables.missing(evidence)
-    return Section("missing", "Missing", missing="" if table.rows else "Every planned job has been tried.",
-                   table=table if table.rows else None)  # fmt: skip
+    return Section("missing", "Missing", notes=notes, table=table if table.rows else None,
+                   missing="" if notes or table.rows else "Nothing is missing and nothing was left out.",
+                   lead="" if table.rows else "Every planned job has been tried.")  # fmt: skip
 
 
 def _models(evidence: Evidence) -> Section:

@@ -104,7 +104,8 @@ def _for_page(text: str, name: str, label: str) -> str:
         for child in [child for child in element if child.tag.rpartition("}")[2] in ("metadata", "style")]:
             element.remove(child)
     box = root.get("viewBox", "")
-    root.attrib = {"role": "img", "aria-label": label, "viewBox": box}
+    most = 1.1 * float(box.split()[2])  # larger than drawn, text would outgrow that of the page
+    root.attrib = {"role": "img", "aria-label": label, "viewBox": box, "style": f"max-width:{most:.0f}px"}
     return ElementTree.tostring(root, encoding="unicode")
 
 

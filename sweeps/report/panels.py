@@ -1,7 +1,6 @@
 """The pictures of one thing at a time: proxies against accuracy, searches, cost. SVG, or "" without data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from sweeps.report import words
 from sweeps.report.evidence import stage_of
 from sweeps.report.figures import WIDE, by_strategy
-from sweeps.report.ink import PIXELS_PER_INCH, colour, drawing, frame, strategy_colour, svg, tip
+from sweeps.report.ink import PIXELS_PER_INCH, colour, drawing, frame, strategy_colour, strategy_order, svg, tip
 from sweeps.report.labels import fit, place, short_names, width
 from sweeps.types import Row
 
@@ -33,10 +32,10 @@ def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[R
         value = values.get((row["task"], row["model"]))
         if value is not None and row["accuracy"] is not None and row["task"] in points:
             points[row["task"]].append((value, row["accuracy"], row["model"]))
-    shown = [task for task in tasks if points[task]]
+    shown = [task for task in tasks if len(points[task]) > 1]
     if not shown:
         return ""
-    short = short_names({model for found in points.values() for _, _, model in found}, 18)
+    short = short_names({model for found in points.values() for _, _, model in found}, 20)
     titles = short_names(shown, 24)
     agreement = {row["task"]: row["weighted_tau"] for row in correlations if row["proxy"] == name}
     chosen = {row["task"]: set(row["picks"] or ()) for row in answer}
@@ -77,7 +76,7 @@ def _scatter_panel(axes: Axes, points: Sequence[tuple[float, float, str]], picke
     place(axes, sorted(named, key=lambda label: -label[1])[:4], [(x, y) for x, y, _ in points], 9.5)
 
 
-def searches(runs: Sequence[Row], answer: Sequence[Row]) -> tuple[str, int]:
+def searches(runs: Sequence[Row], answer: Sequence[Row], tasks: Sequence[str]) -> tuple[str, int]:
     """Validation accuracy against learning rate for every searched cell, and how many cells found no room."""
     cells: dict[tuple[str, str], list[Row]] = {}
     for row in runs:
@@ -86,16 +85,16 @@ def searches(runs: Sequence[Row], answer: Sequence[Row]) -> tuple[str, int]:
     for row in runs:
         if (row["task"], row["model"]) in cells and row["learning_rate"]:
             cells[row["task"], row["model"]].append(row)
-    shown = sorted(cells)[:MOST_PANELS]
+    shown = sorted(cells, key=lambda cell: (list(tasks).index(cell[0]), cell[1]))[:MOST_PANELS]
     if not shown:
         return "", 0
     chosen = {(row["task"], row["model"]): row["learning_rate"] for row in answer}
-    tasks, models = short_names((task for task, _ in shown), 24), short_names((model for _, model in shown), 30)
+    titles, models = short_names((task for task, _ in shown), 24), short_names((model for _, model in shown), 30)
 
     def draw(axes: Axes, number: int) -> None:
         task, model = shown[number]
         _search_panel(axes, cells[task, model], chosen.get((task, model)))
-        _title(axes, tasks[task], "", models[model])
+        _title(axes, titles[task], "", models[model])
 
     def mark(label: str, **style: Any) -> Line2D:
         return Line2D([], [], linewidth=0, label=label, **style)
@@ -229,20 +228,11 @@ def regret_against_cost(rows: Sequence[Row], regret: Sequence[Row], pool: str) -
     known = [row | {"cost": cost} for row, cost in points if cost]
     if len(known) < 2:
         return ""
-    with drawing(WIDE // 2, 330) as figure:
-        axes = _half(figure)
-        groups = by_strategy(known)
-        for name, group in groups.items():
-            line = ([row["cost"] for row in group], [row["mean_relative_regret"] for row in group])
-            axes.plot(*line, "-", color=strategy_colour(name, list(groups)), linewidth=1.6)
-            for row in group:
-                _strategy_mark(axes, row["cost"], row, name, list(groups))
-        axes.margins(0.3, 0.16)
-        axes.set_xlim(left=0)
+    with drawing(WIDE // 2, 350) as figure:
+        axes = _half(figure, "mean relative regret against cost", "cost per task: proxies and fine-tuning")
+        _strategy_lines(figure, axes, known, "cost")
+        axes.set_xlim(0, 1.1 * max(row["cost"] for row in known))
         _time_axis(axes, axes.get_xlim()[1])
-        axes.set_xlabel("cost per task: proxies and fine-tuning")
-        axes.set_title("mean relative regret against cost", weight="bold")
-        _name_ends(axes, groups, "cost")
         return svg(figure, "regret-cost", "Mean relative regret against cost, by strategy.")
 
 
@@ -252,19 +242,11 @@ def regret_by_budget(rows: Sequence[Row], pool: str) -> str:
     budgets = sorted({row["budget"] for row in known})
     if len(budgets) < 2:
         return ""
-    with drawing(WIDE // 2, 330) as figure:
-        axes = _half(figure)
-        groups = by_strategy(known)
-        for name, group in groups.items():
-            line = ([row["budget"] for row in group], [row["mean_relative_regret"] for row in group])
-            axes.plot(*line, "-", color=strategy_colour(name, list(groups)), linewidth=1.6)
-            for row in group:
-                _strategy_mark(axes, row["budget"], row, name, list(groups))
+    with drawing(WIDE // 2, 350) as figure:
+        axes = _half(figure, "mean relative regret by budget", "models fine-tuned")
+        _strategy_lines(figure, axes, known, "budget")
         axes.set_xticks(budgets)
-        axes.margins(0.3, 0.16)
-        axes.set_xlabel("models fine-tuned")
-        axes.set_title("mean relative regret by budget", weight="bold")
-        _name_ends(axes, groups, "budget")
+        axes.margins(x=0.1)
         return svg(figure, "regret-budget", "Mean relative regret by budget, by strategy.")
 
 
@@ -282,36 +264,37 @@ def _round_time(seconds: float) -> str:
     return words.duration(seconds) if seconds >= 60 else f"{seconds:g} s"
 
 
-def _half(figure: Figure) -> Axes:
-    high = figure.get_size_inches()[1] * PIXELS_PER_INCH
-    axes = figure.add_axes((58 / (WIDE // 2), 48 / high, (WIDE // 2 - 76) / (WIDE // 2), (high - 86) / high))
+def _half(figure: Figure, title: str, across: str) -> Axes:
+    wide, high = figure.get_size_inches() * PIXELS_PER_INCH
+    axes = figure.add_axes((58 / wide, 48 / high, (wide - 76) / wide, (high - 132) / high))
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(across)
+    figure.text(58 / wide, 1 - 16 / high, title, weight="bold", fontsize=12)
     frame(axes)
     return axes
 
 
-def _strategy_mark(axes: Axes, x: float, row: Row, name: str, others: Sequence[str]) -> None:
-    mark = axes.plot(x, row["mean_relative_regret"], "o", color=strategy_colour(name, others), markersize=7)[0]
-    bounds = words.within(row["mean_relative_regret"], row["low"], row["high"])
-    tip(mark, f"{words.strategy(name)}, {words.count(row['budget'], 'model')} fine-tuned: {bounds}")
-
-
-def _name_ends(axes: Axes, groups: Mapping[str, list[Row]], across: str) -> None:
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    ends = [(group[-1][across], group[-1]["mean_relative_regret"], words.strategy(name), colour("ink"))
-            for name, group in groups.items()]  # fmt: skip
-    points = [point for group in groups.values() for point in _along([(row[across], row["mean_relative_regret"])
-                                                                      for row in group])]  # fmt: skip
-    place(axes, ends, points, 10)
-
-
-def _along(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points along a line, so that labels keep off it."""
-    points = list(corners)
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        points += [(x0 + (x1 - x0) * part / 24, y0 + (y1 - y0) * part / 24) for part in range(1, 24)]
-    return points
+def _strategy_lines(figure: Figure, axes: Axes, rows: Sequence[Row], across: str) -> None:
+    """A line per strategy; dots shrink from one to the next, so that equal ones show as rings."""
+    order = strategy_order(row["strategy"] for row in rows)
+    groups = by_strategy(rows)
+    for place_in_order, name in enumerate(order):
+        tint, group = strategy_colour(name, order), groups[name]
+        xs, ys = [row[across] for row in group], [row["mean_relative_regret"] for row in group]
+        axes.plot(xs, ys, "-", color=tint, linewidth=1.6)
+        for x, y, row in zip(xs, ys, group, strict=True):
+            mark = axes.plot(x, y, "o", color=tint, markersize=max(4, 12.5 - 1.5 * place_in_order), clip_on=False)[0]
+            bounds = words.within(y, row["low"], row["high"])
+            tip(mark, f"{words.strategy(name)}, {words.count(row['budget'], 'model')} fine-tuned: {bounds}")
+    values = [row["mean_relative_regret"] for row in rows]
+    low, high = min(0.0, *values), max(0.05, *values)
+    axes.set_ylim(low - 0.06 * (high - low), high + 0.08 * (high - low))
+    handles = [
+        Line2D([], [], color=strategy_colour(name, order), marker="o", label=words.strategy(name)) for name in order
+    ]
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.1, 0.92), ncols=4, borderaxespad=0,
+                  borderpad=0.2, columnspacing=1.2, handlelength=1.2, handletextpad=0.5, fontsize=9.5)  # fmt: skip
 
 
 def _mean_cost(row: Row, regret: Sequence[Row]) -> float | None:

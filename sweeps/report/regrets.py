@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sweeps.report.cells import Cells
 from sweeps.report.selection import Views, left_out
 from sweeps.report.words import count, listing
 from sweeps.types import Row
@@ -59,23 +60,30 @@ class _Task:
         return np.array([[[self.rows[name]["accuracy"]] for name in self.models]], dtype=np.float64)
 
 
-def regrets(accuracies: Sequence[Row], tasks: Sequence[str], views: Views, question: Question) -> Regrets:
+def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question) -> Regrets:
     """The regret of every strategy, with intervals.
 
+    A task is judged in a pool once every model of the pool was tried on it: the best of half a pool is no oracle.
+    Models that failed or diverged are dropped and counted.
+
     Args:
-        accuracies: rows of ``accuracies``; those without an accuracy count as missing.
+        cells: the accuracies, and the cells that are not finished.
         tasks: in the order of the tables.
         views: what the strategies see.
         question: pools, strategies, budgets.
     """
     result = Regrets()
-    by_task = {task: {row["model"]: row for row in accuracies if row["task"] == task and row["accuracy"] is not None}
+    by_task = {task: {row["model"]: row for row in cells.rows if row["task"] == task and row["accuracy"] is not None}
                for task in tasks}  # fmt: skip
     drawn = {task: _resampled(rows, question.bootstrap, (question.seed, place))
              for place, (task, rows) in enumerate(by_task.items())}  # fmt: skip
     for pool, members in question.pools.items():
-        found = [_in_pool(task, members, by_task[task], drawn[task]) for task in tasks]
+        open_tasks = {cell.task for cell in cells.waiting if cell.model in members}
+        found = [_in_pool(task, members, by_task[task], drawn[task]) for task in tasks if task not in open_tasks]
         _one_pool(result, pool, [task for task in found if task.models], views, question)
+        if open_tasks:
+            names = listing(task for task in tasks if task in open_tasks)
+            result.notes.append(f"regret in pool {pool} waits for fine-tuning on {names}")
     return result
 
 

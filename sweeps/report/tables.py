@@ -78,7 +78,7 @@ def _remark(text: str | None) -> Entry:
 
 
 def answers(rows: Sequence[Row]) -> Table:
-    """What to fine-tune for each task, beside the best of the pool and training from scratch."""
+    """What to fine-tune for each task with an answer, beside the best of the pool and training from scratch."""
     columns = [
         Column("task"), Column("model"), Column("learning rate", True),
         Column("test accuracy", True, "median over repeats, with the range of the repeats"),
@@ -92,7 +92,7 @@ def answers(rows: Sequence[Row]) -> Table:
             _within(row["test_accuracy"], row), _text(row["oracle_model"]), _share(row["oracle"]),
             _points(row["regret"]), _share(row["relative_regret"]), _share(row["scratch_accuracy"]),
         ]
-        for row in rows
+        for row in rows if row["model"] is not None
     ]  # fmt: skip
     return Table("The answer for each task", columns, entries)
 

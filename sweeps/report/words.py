@@ -160,7 +160,7 @@ def answer(row: Row) -> list[Part]:
 
 def _against_best(row: Row) -> list[Part]:
     if row["oracle"] is None or row["regret"] is None:
-        return [Part("text", "; the regret is unknown, as no model of the pool has a complete grid here")]
+        return [Part("text", "; the regret is unknown, as the pool is not fully fine-tuned here")]
     best, gap, same = row["oracle_model"], points(row["regret"]), row["oracle_model"] == row["model"]
     if gap == "0.0":
         return [Part("text", ", the best of the pool" if same else f", as good as the best of the pool, {best}")]

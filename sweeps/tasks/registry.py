@@ -100,7 +100,9 @@ def list_folder(name: str, folder: Path, seed: int) -> tuple[Listing, tuple[str,
         if unknown := sorted(set(files) - set(classes)):
             raise DataError(f"task {name!r}: {split} must hold classes of train only, got {unknown[0]!r}")
         if missing := sorted(set(classes) - set(files)):
-            raise DataError(f"task {name!r}: {split} must hold every class, {missing[0]!r} is missing in {roots[split]}")
+            raise DataError(
+                f"task {name!r}: {split} must hold every class, {missing[0]!r} is missing in {roots[split]}"
+            )
     if "" in found:
         return _split(name, found[""], classes, SHARES, seed), classes
     listing = {split: _flat(files, classes) for split, files in found.items()}

@@ -127,7 +127,7 @@ def find_head(module: nn.Module, classes: int | None = None) -> nn.Module | None
         return None
     head: Any = None
     if hasattr(module, "get_classifier"):
-        head = module.get_classifier()
+        head = module.get_classifier()  # type: ignore[operator]
         head = head[0] if isinstance(head, (tuple, list)) else head
     if head is None:
         config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}

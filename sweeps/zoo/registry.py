@@ -14,7 +14,7 @@ from sweeps.config import ModelEntry, SweepConfig, did_you_mean
 from sweeps.errors import ConfigError, ModelError
 from sweeps.fingerprint import file_digest, fingerprint
 from sweeps.types import Model, Row
-from sweeps.zoo.mini.cards import cards
+from sweeps.zoo.cards import cards
 
 SCRATCH = "mini_resnet_v2_50.scratch"
 

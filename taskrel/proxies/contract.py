@@ -69,15 +69,9 @@ class Proxy:
     def settings(self) -> Mapping[str, object]:
         """Names and defaults of the settings `score` takes besides the seed."""
         parameters = inspect.signature(self.resolve()).parameters.values()
-        return {
-            p.name: p.default
-            for p in parameters
-            if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "seed"
-        }
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "seed"}
 
-    def score(
-        self, train: Probe, val: Probe | None = None, *, seed: int = 0, **settings: object
-    ) -> Score:
+    def score(self, train: Probe, val: Probe | None = None, *, seed: int = 0, **settings: object) -> Score:
         """The proxy's score of one model on one task.
 
         Args:
@@ -104,8 +98,7 @@ class Proxy:
             raise CannotScore(f"{self.name} needs source-head probabilities, got none")
         if "labels" in self.needs and len(train.classes) < 2:
             raise CannotScore(
-                f"{self.name} needs at least 2 classes among {len(train)} training examples, "
-                f"got {len(train.classes)}"
+                f"{self.name} needs at least 2 classes among {len(train)} training examples, got {len(train.classes)}"
             )
         if val is None:
             return
@@ -113,6 +106,5 @@ class Proxy:
             raise ValueError(f"val features must have dimension {train.dim}, got {val.dim}")
         if (val.labels.dtype.kind == "U") != (train.labels.dtype.kind == "U"):
             raise ValueError(
-                f"val labels must be of the same kind as train labels ({train.labels.dtype}), "
-                f"got {val.labels.dtype}"
+                f"val labels must be of the same kind as train labels ({train.labels.dtype}), got {val.labels.dtype}"
             )

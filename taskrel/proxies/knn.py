@@ -22,9 +22,7 @@ _Ints = npt.NDArray[np.intp]
 _BLOCK = 1 << 22
 
 
-def score(
-    train: Probe, val: Probe | None, *, seed: int, k: int = 1, metric: Metric = "euclidean"
-) -> Score:
+def score(train: Probe, val: Probe | None, *, seed: int, k: int = 1, metric: Metric = "euclidean") -> Score:
     """Share of validation examples whose k nearest training examples vote for their label.
 
     A validation class without training examples counts as wrong; `detail["unseen"]` says how many
@@ -99,9 +97,7 @@ def _unit(rows: _Floats) -> _Floats:
     return rows / np.where(norms == 0, 1, norms)
 
 
-def _blocks(
-    rows: _Floats, asked: _Floats, metric: Metric
-) -> Iterator[tuple[int, _Floats, _Floats]]:
+def _blocks(rows: _Floats, asked: _Floats, metric: Metric) -> Iterator[tuple[int, _Floats, _Floats]]:
     """Per block of queries: its start, [b, n] distances from a product, [b, 1] rounding bounds."""
     if metric == "euclidean":
         # Distances do not change with the origin, rounding does: near the data it is smallest.

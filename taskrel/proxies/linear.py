@@ -58,9 +58,7 @@ def score(
     if len(classes) < 2:
         raise CannotScore(f"linear needs at least 2 training classes, got {len(classes)}")
     # torch.tensor copies: a probe may be a read-only memory map, which torch must not alias.
-    heads = train_heads(
-        torch.tensor(train.features), torch.tensor(encoded), len(classes), recipe, seed=seed
-    )
+    heads = train_heads(torch.tensor(train.features), torch.tensor(encoded), len(classes), recipe, seed=seed)
     logits = heads.logits(torch.tensor(val.features))
     finite = heads.finite & torch.isfinite(logits).all(dim=3).all(dim=2)
     right = classes[logits.argmax(dim=3).numpy()] == val.labels

@@ -107,10 +107,7 @@ class Builder:
             raise ValueError(f"seed must be at least 0, got {seed}")
         for proxy in self.proxies:
             if proxy not in view.scores:
-                raise ValueError(
-                    f"scores must hold {proxy!r} for strategy {self.name!r}, "
-                    f"got {sorted(view.scores)}"
-                )
+                raise ValueError(f"scores must hold {proxy!r} for strategy {self.name!r}, got {sorted(view.scores)}")
         if self.needs_accuracies and view.accuracies is None:
             raise ValueError(f"accuracies must be given for strategy {self.name!r}, got None")
         return self.make(view, seed)

@@ -9,8 +9,7 @@ def accuracy(train, labels, queries, truth, k):
     right = 0
     for query, true in zip(queries.tolist(), truth.tolist(), strict=True):
         distances = [
-            sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(row, query, strict=True))
-            for row in train.tolist()
+            sum((Fraction(a) - Fraction(b)) ** 2 for a, b in zip(row, query, strict=True)) for row in train.tolist()
         ]
         nearest = sorted(range(len(distances)), key=lambda i: (distances[i], i))[:k]
         votes = Counter(labels.tolist()[i] for i in nearest)

@@ -21,14 +21,8 @@ def budget_to_zero(score, acc, ties="optimistic"):
 
 def expected_budget(score, acc):
     """Mean over all orders that sort the scores of the first place a best model is met."""
-    orders = [
-        order
-        for order in permutations(range(len(acc)))
-        if all(score[a] >= score[b] for a, b in pairwise(order))
-    ]
-    return fmean(
-        1 + next(place for place, i in enumerate(order) if acc[i] == max(acc)) for order in orders
-    )
+    orders = [order for order in permutations(range(len(acc))) if all(score[a] >= score[b] for a, b in pairwise(order))]
+    return fmean(1 + next(place for place, i in enumerate(order) if acc[i] == max(acc)) for order in orders)
 
 
 def oracle(cells):

@@ -1,4 +1,4 @@
-"""kill -9 of the driver, of a worker and of the raylet at random moments: the same command ends with the same tables."""
+"""kill -9 of the driver, a worker and the raylet at random moments: the same command ends with the same tables."""
 
 import os
 import random

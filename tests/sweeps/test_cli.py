@@ -126,7 +126,13 @@ def test_planning_starts_fast():
             "outlook(load(Path('ray_configs/sweeps/mini.toml')), Path('/nonexistent'));"
             "assert not {'torch', 'ray', 'timm', 'wandb'} & set(sys.modules), sorted(sys.modules)")  # fmt: skip
     begun = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert time.perf_counter() - begun < 20
 

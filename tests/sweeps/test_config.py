@@ -26,7 +26,10 @@ def test_defaults_are_the_study():
 
 def test_all_faults_at_once_with_places_and_hints():
     with pytest.raises(ConfigError) as caught:
-        parse(MINIMAL | {"finetun": {}, "finetune": {"steps": 0, "bach": 3}, "search": {"low": 1.0, "high": 0.1}}, "f.toml")
+        parse(
+            MINIMAL | {"finetun": {}, "finetune": {"steps": 0, "bach": 3}, "search": {"low": 1.0, "high": 0.1}},
+            "f.toml",
+        )
     text = str(caught.value)
     assert "finetun must be a known key, got 'finetun'; did you mean 'finetune'?" in text
     assert "finetune.bach must be a known key, got 'bach'; did you mean 'batch'?" in text

@@ -23,7 +23,9 @@ SETTINGS = {"steps": 8, "batch": 8, "momentum": 0.9, "schedule": "step", "evalua
 
 
 def tiny(function: str = "build", **args):
-    return resolve_entry(ModelEntry(name=f"tiny-{function}", source=f"factory:tiny:{function}", path=str(DOUBLES), args=args))
+    return resolve_entry(
+        ModelEntry(name=f"tiny-{function}", source=f"factory:tiny:{function}", path=str(DOUBLES), args=args)
+    )
 
 
 @pytest.fixture
@@ -66,7 +68,9 @@ def test_normalisation_is_timm_s(context, task):
 
     loaded = load(tiny(), image_size=16)
     images, _ = context.pixels(task, "val", loaded.geometry)
-    path = sorted((draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir())[0]
+    path = sorted(
+        (draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir()
+    )[0]
     own = timm.data.create_transform(input_size=(3, 16, 16), crop_pct=loaded.geometry.crop_pct,
                                      interpolation=loaded.geometry.interpolation)(Image.open(path))  # fmt: skip
     assert torch.allclose(loaded.normalise(images[:1])[0], own, atol=1e-6)
@@ -83,7 +87,9 @@ def bare_loop(model, task, context, rate, steps=8, batch=8, seed=5):
             group["lr"] = rate * (1.0, 0.1, 0.1**2)[3 * step // steps]
         module.train()
         optimiser.zero_grad()
-        F.cross_entropy(module(loaded.normalise(images[torch.as_tensor(index)])), labels[torch.as_tensor(index)]).backward()
+        F.cross_entropy(
+            module(loaded.normalise(images[torch.as_tensor(index)])), labels[torch.as_tensor(index)]
+        ).backward()
         optimiser.step()
     module.eval()
     images, labels = context.pixels(task, "test", loaded.geometry)
@@ -109,7 +115,9 @@ def test_a_job_leaves_no_trace_for_the_next(context, task):
     again = finetune.run(job, context)["runs"][0]
     fresh = finetune.run(job, Context(context.cache))["runs"][0]
     for row in (again, fresh):
-        assert {key: row[key] for key in ("curve", "test_accuracy")} == {key: first[key] for key in ("curve", "test_accuracy")}
+        assert {key: row[key] for key in ("curve", "test_accuracy")} == {
+            key: first[key] for key in ("curve", "test_accuracy")
+        }
 
 
 def test_head_starts_at_zero(task):
@@ -150,7 +158,10 @@ def test_a_user_s_proxy_runs_from_its_place(context, task):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (tiny("broken"), "must load from factory:tiny:broken, got RuntimeError: the weights of this model are of another planet"),
+        (
+            tiny("broken"),
+            "must load from factory:tiny:broken, got RuntimeError: the weights of this model are of another planet",
+        ),
         (tiny("absent"), "source must name an importable function"),
     ],
 )

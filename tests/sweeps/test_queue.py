@@ -31,7 +31,9 @@ def drain(queue: JobQueue, workers: int, fails: set[str] = frozenset()) -> tuple
 def test_each_job_once_and_after_its_needs(count, workers, data):
     jobs: list[Job] = []
     for index in range(count):
-        needs = data.draw(st.lists(st.sampled_from([each.id for each in jobs]), max_size=2, unique=True)) if jobs else []
+        needs = (
+            data.draw(st.lists(st.sampled_from([each.id for each in jobs]), max_size=2, unique=True)) if jobs else []
+        )
         jobs.append(job(str(index), model=f"m{index % 3}", cost=data.draw(st.floats(0, 9)), needs=tuple(needs)))
     fails = {each.id for each in jobs if data.draw(st.booleans())} if data.draw(st.booleans()) else set()
     order, never = drain(JobQueue(jobs), workers, fails)

@@ -84,7 +84,9 @@ def test_a_changed_setting_leaves_old_rows_out_of_the_answer(swept, two_tasks):
 
 def test_lost_features_are_computed_again(swept, two_tasks):
     shutil.rmtree(swept.out / "cache")
-    more = parse(tiny_config(two_tasks, proxies={"knn": {"k": 3}}, search=None, regret={"strategies": ["knn"], "answer": "knn"}))
+    more = parse(
+        tiny_config(two_tasks, proxies={"knn": {"k": 3}}, search=None, regret={"strategies": ["knn"], "answer": "knn"})
+    )
     result = run(more, swept.out, INLINE)
     assert not result.failures
     assert all(row["value"] is not None for row in result.sql("select value from scores").to_pylist())

@@ -16,10 +16,7 @@ def every_resample(table, picks):
     """[R^R, T] relative regret of each task under each equally likely resample of its repeats."""
     repeats = range(table.shape[2])
     return np.array(
-        [
-            regret(table[:, :, list(chosen)], picks).relative
-            for chosen in product(repeats, repeat=len(repeats))
-        ]
+        [regret(table[:, :, list(chosen)], picks).relative for chosen in product(repeats, repeat=len(repeats))]
     )
 
 
@@ -39,9 +36,7 @@ def test_mean_over_tasks_resamples_tasks_independently():
     sums = exact[:, None, None, 0] + exact[None, :, None, 1] + exact[None, None, :, 2]
     found = bootstrap_regret(TABLE, PICKS, samples=20000, level=0.5)
     # 20000 draws estimate a quartile of this distribution to about 0.02 of its width.
-    assert found.mean_relative == pytest.approx(
-        np.quantile(sums / 3, [0.25, 0.75]), abs=0.05 * sums.std()
-    )
+    assert found.mean_relative == pytest.approx(np.quantile(sums / 3, [0.25, 0.75]), abs=0.05 * sums.std())
 
 
 def test_point_estimates_lie_inside_and_absolute_agrees_in_sign():

@@ -24,9 +24,7 @@ def assert_same_as_plain(x, y, classes, recipe, *, seed, space=None, milestones=
     for r in range(recipe.repeats):
         batches = list(batch_stream(len(x), recipe.batch, recipe.steps, (seed, r)))
         for i, rate in enumerate(recipe.learning_rates):
-            weight, bias = plain_sgd(
-                x, y, classes, rate, batches, bias=recipe.bias, milestones=milestones
-            )
+            weight, bias = plain_sgd(x, y, classes, rate, batches, bias=recipe.bias, milestones=milestones)
             torch.testing.assert_close(heads.weights[r, i], weight, rtol=0, atol=1e-9)
             torch.testing.assert_close(heads.biases[r, i], bias, rtol=0, atol=1e-9)
     return heads
@@ -67,9 +65,7 @@ def test_step_decay_is_that_of_multistep():
 def test_another_momentum():
     x, y = data(40, 60, 3)
     batches = list(batch_stream(40, 16, 50, (5, 0)))
-    heads = train_heads(
-        x, y, 3, Recipe((0.1,), 1, 50, 16, momentum=0.0), seed=5, dtype=torch.float64
-    )
+    heads = train_heads(x, y, 3, Recipe((0.1,), 1, 50, 16, momentum=0.0), seed=5, dtype=torch.float64)
     weight, _ = plain_sgd(x, y, 3, 0.1, batches, momentum=0.0)
     torch.testing.assert_close(heads.weights[0, 0], weight, rtol=0, atol=1e-9)
 

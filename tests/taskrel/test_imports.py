@@ -15,9 +15,7 @@ FOREIGN = {"ray", "wandb", "pyarrow", "sweeps", "timm", "transformers"}
 def loaded(*modules):
     """Top-level modules in `sys.modules` after importing `modules`."""
     code = f"import sys, {', '.join(modules)}; print(*{{m.split('.')[0] for m in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return set(done.stdout.split())
 
 

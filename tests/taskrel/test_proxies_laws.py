@@ -45,9 +45,7 @@ def run(proxy, train, val, seed=0):
 @given(seed=st.integers(0, 10**6), data=st.data())
 def test_names_of_classes_do_not_matter(proxy, seed, data):
     train, val = parts(seed)
-    names = np.array(
-        data.draw(st.lists(st.integers(-(10**9), 10**9), min_size=4, max_size=4, unique=True))
-    )
+    names = np.array(data.draw(st.lists(st.integers(-(10**9), 10**9), min_size=4, max_size=4, unique=True)))
     kind = data.draw(st.sampled_from([np.int64, np.str_]))
     renamed = [changed(p, labels=names.astype(kind)[p.labels]) for p in (train, val)]
     assert run(proxy, *renamed).value == pytest.approx(run(proxy, train, val).value, abs=1e-9)
@@ -60,9 +58,7 @@ def test_order_of_the_validation_part_does_not_matter(proxy, seed):
     train, val = parts(seed)
     order = np.random.default_rng(seed).permutation(len(val))
     shuffled = Probe(val.features[order], val.labels[order], val.source_probs[order])
-    assert run(proxy, train, shuffled).value == pytest.approx(
-        run(proxy, train, val).value, abs=1e-9
-    )
+    assert run(proxy, train, shuffled).value == pytest.approx(run(proxy, train, val).value, abs=1e-9)
 
 
 @every_proxy
@@ -96,9 +92,7 @@ def test_single_precision_features_give_the_same_score(proxy, seed):
     train, val = parts(seed)
     single = [changed(p, features=p.features.astype(np.float32)) for p in (train, val)]
     # An accuracy may move by one example whose prediction hangs on the eighth digit.
-    assert run(proxy, *single).value == pytest.approx(
-        run(proxy, train, val).value, abs=1e-5 + 1 / len(val)
-    )
+    assert run(proxy, *single).value == pytest.approx(run(proxy, train, val).value, abs=1e-5 + 1 / len(val))
 
 
 @every_proxy
@@ -111,9 +105,7 @@ def test_more_features_than_examples(proxy):
 @given(seed=st.integers(0, 10**6))
 def test_dead_features_do_not_matter(proxy, seed):
     train, val = parts(seed)
-    dead = [
-        changed(p, features=np.hstack([p.features, np.zeros((len(p), 30))])) for p in (train, val)
-    ]
+    dead = [changed(p, features=np.hstack([p.features, np.zeros((len(p), 30))])) for p in (train, val)]
     assert run(proxy, *dead).value == pytest.approx(run(proxy, train, val).value, abs=1e-9)
 
 

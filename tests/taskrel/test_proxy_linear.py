@@ -34,8 +34,7 @@ def test_best_rate_by_validation_then_median_over_repeats():
     train, val = parts()
     score = linear.score(train, val, seed=7, learning_rates=(0.5, 0.02), steps=80, batch=24)
     runs = [
-        [plain_accuracy(train, val, rate, batch_stream(60, 24, 80, (7, r))) for rate in (0.5, 0.02)]
-        for r in range(5)
+        [plain_accuracy(train, val, rate, batch_stream(60, 24, 80, (7, r))) for rate in (0.5, 0.02)] for r in range(5)
     ]
     assert score.values == tuple(max(pair) for pair in runs)
     assert score.value == median(score.values)

@@ -135,11 +135,7 @@ def test_captions_of_the_scatter_plots(published, task, proxy, absolute, pearson
 
 def bars(published, figure, budget):
     """(pool, task) -> value of the bars of one figure, checked to be one per cell."""
-    rows = [
-        row
-        for row in published("needle_fig_bars.csv")
-        if (row["figure"], row["budget"]) == (figure, str(budget))
-    ]
+    rows = [row for row in published("needle_fig_bars.csv") if (row["figure"], row["budget"]) == (figure, str(budget))]
     found = {(row["pool"], row["task"]): float(row["value"]) for row in rows}
     assert len(found) == len(rows) > 0
     return found
@@ -147,11 +143,7 @@ def bars(published, figure, budget):
 
 def picks(published, column):
     """(pool, task) -> an accuracy of needle_fig_picks: the oracle's or that of a B=1 pick."""
-    return {
-        (row["pool"], row["task"]): float(row[column])
-        for row in published("needle_fig_picks.csv")
-        if row[column]
-    }
+    return {(row["pool"], row["task"]): float(row[column]) for row in published("needle_fig_picks.csv") if row[column]}
 
 
 @pytest.mark.parametrize(
@@ -185,9 +177,7 @@ def test_deltas_of_the_bars_at_budget_one(published, figure, first, second):
         assert delta(one[key], two[key]) == pytest.approx(shown, abs=limit), key
 
 
-@pytest.mark.parametrize(
-    ("proxy", "regrets", "deltas"), [("linear", "fig4", "fig6"), ("knn", "fig18", "fig21")]
-)
+@pytest.mark.parametrize(("proxy", "regrets", "deltas"), [("linear", "fig4", "fig6"), ("knn", "fig18", "fig21")])
 def test_hybrid_against_its_proxy_at_budget_two(published, proxy, regrets, deltas):
     best = picks(published, "oracle")
     agnostic, aware = bars(published, "fig3", 1), bars(published, regrets, 1)
@@ -225,9 +215,7 @@ def test_mean_relative_regret_of_the_summary(published):
 
 def vtab(published):
     rows = [
-        row
-        for row in published("vtab_results.csv")
-        if row["examples"] == "1000" and row["model"] != "From-Scratch"
+        row for row in published("vtab_results.csv") if row["examples"] == "1000" and row["model"] != "From-Scratch"
     ]
     models = sorted({row["model"] for row in rows})
     tasks = sorted({row["task"] for row in rows})

@@ -52,9 +52,7 @@ def column(*accuracies):
 @given(table=tables(), data=st.data())
 def test_oracle_value_and_regret_by_enumeration(table, data):
     models = table.shape[1]
-    picks = [
-        data.draw(st.lists(st.integers(0, models - 1), min_size=1, unique=True)) for _ in table
-    ]
+    picks = [data.draw(st.lists(st.integers(0, models - 1), min_size=1, unique=True)) for _ in table]
     found = regret(table, pick_mask(picks, models))
     for t, task in enumerate(table):
         known = cells(task)
@@ -96,9 +94,7 @@ def test_random_relative_regret_by_all_combinations(table, data):
 def test_random_draws_of_a_large_pool_do_not_overflow():
     accuracies = np.linspace(0, 1, 2001)
     # The best of B uniform draws from 0..N/N is expected at B (N + 2) / (B + 1) - 1 over N.
-    assert random_value(column(*accuracies), 1000)[0] == pytest.approx(
-        (1000 * 2002 / 1001 - 1) / 2000, abs=1e-12
-    )
+    assert random_value(column(*accuracies), 1000)[0] == pytest.approx((1000 * 2002 / 1001 - 1) / 2000, abs=1e-12)
 
 
 @LAW
@@ -220,9 +216,7 @@ def test_budget_to_zero_is_the_reference_code(pair):
 def test_budget_to_zero_ignores_models_without_accuracy(pair, data):
     score, accuracy = pair
     extra = data.draw(st.integers(1, 3))
-    longer = budget_to_zero(
-        [score + [9.0] * extra], column(*accuracy, *[np.nan] * extra), "pessimistic"
-    )
+    longer = budget_to_zero([score + [9.0] * extra], column(*accuracy, *[np.nan] * extra), "pessimistic")
     assert longer.tolist() == budget_to_zero([score], column(*accuracy), "pessimistic").tolist()
 
 

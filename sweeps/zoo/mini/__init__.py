@@ -1,13 +1,12 @@
 """The embedded zoo: sixteen tiny models for 32 x 32 images, in the study's three groups, with weights in the package.
 
-After `import sweeps.zoo.mini`, timm knows them: `timm.create_model("mini_resnet_v2_50.expert_full", pretrained=True)`
-takes timm's own path from name to weights. `NAMES` are all names; `cards()` is what is known of each model.
-Importing this loads neither torch nor timm (see `registration`).
+Importing this registers them with timm: ``timm.create_model("mini_resnet_v2_50.expert_full", pretrained=True)`` takes
+timm's own path from name to weights. What is known of each model is in :mod:`sweeps.zoo.cards`.
 """
 
-from .cards import NAMES, cards
-from .registration import register_with_timm
+from . import architectures
+from .recipes import RECIPES
 
-__all__ = ["NAMES", "cards"]
+__all__ = ["NAMES", "architectures"]
 
-register_with_timm()
+NAMES: tuple[str, ...] = tuple(RECIPES)

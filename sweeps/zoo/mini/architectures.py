@@ -5,7 +5,6 @@ members of the families: few channels, few blocks, and a stem that halves the im
 pooling would leave 8 x 8 of a 32 x 32 image). Knows nothing about training.
 """
 
-from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from timm.layers import BatchNormAct2d, create_conv2d
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models._efficientnet_builder import decode_arch_def, round_channels
-from timm.models.efficientnet import EfficientNet
+from timm.models.efficientnet import _create_effnet
 from timm.models.resnet import Bottleneck, ResNet
 from timm.models.resnetv2 import ResNetV2
 from torch import nn
@@ -78,27 +77,25 @@ def _mobilenet(variant: str, blocks: list[list[str]], *, width: float, pretraine
         "round_chs_fn": partial(round_channels, multiplier=width),
         "act_layer": nn.ReLU6,
     }
-    return build_model_with_cfg(EfficientNet, variant, pretrained, **(defaults | kwargs))
-
-
-def _build(model: Callable[..., nn.Module], variant: str, pretrained: bool, defaults: dict, kwargs: dict) -> nn.Module:
-    return build_model_with_cfg(
-        model, variant, pretrained, feature_cfg={"flatten_sequential": True}, **(defaults | kwargs)
-    )
+    if kwargs.get("features_only"):
+        # timm's default asks for five scales; these have the stem's and one more per halving.
+        halvings = sum("_s2_" in stage for (stage,) in blocks)
+        kwargs.setdefault("out_indices", tuple(range(1 + halvings)))
+    return _create_effnet(variant, pretrained, **(defaults | kwargs))
 
 
 @register_model
 def mini_resnet_v1_50(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """Bottleneck ResNet, five blocks, 160 features."""
     body = {"block": Bottleneck, "layers": (1, 1, 2, 1), "channels": (8, 16, 24, 40)}
-    return _build(SmallResNet, "mini_resnet_v1_50", pretrained, body, kwargs)
+    return build_model_with_cfg(SmallResNet, "mini_resnet_v1_50", pretrained, **(body | kwargs))
 
 
 @register_model
 def mini_resnet_v1_101(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """The deeper and wider bottleneck ResNet, eight blocks, 224 features."""
     body = {"block": Bottleneck, "layers": (1, 2, 4, 1), "channels": (8, 16, 32, 56)}
-    return _build(SmallResNet, "mini_resnet_v1_101", pretrained, body, kwargs)
+    return build_model_with_cfg(SmallResNet, "mini_resnet_v1_101", pretrained, **(body | kwargs))
 
 
 @register_model
@@ -107,7 +104,9 @@ def mini_resnet_v2_50(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     body = {
         "layers": (1, 1, 2, 1), "channels": (16, 32, 64, 128), "stem_chs": 16, "basic": True, "bottle_ratio": 0.5,
     }  # fmt: skip
-    return _build(SmallResNetV2, "mini_resnet_v2_50", pretrained, body, kwargs)
+    return build_model_with_cfg(
+        SmallResNetV2, "mini_resnet_v2_50", pretrained, feature_cfg={"flatten_sequential": True}, **(body | kwargs)
+    )
 
 
 @register_model
@@ -120,5 +119,5 @@ def mini_mobilenet_v1(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 @register_model
 def mini_mobilenet_v2(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """Inverted residual blocks, 112 features."""
-    blocks = [["ds_r1_k3_s1_c16"], ["ir_r2_k3_s2_e4_c24"], ["ir_r2_k3_s2_e4_c32"], ["ir_r2_k3_s1_e4_c64"]]
+    blocks = [["ds_r1_k3_s1_c16"], ["ir_r2_k3_s2_e4_c24"], ["ir_r2_k3_s2_e4_c48"], ["ir_r3_k3_s1_e4_c96"]]
     return _mobilenet("mini_mobilenet_v2", blocks, width=0.5, pretrained=pretrained, num_features=112, **kwargs)

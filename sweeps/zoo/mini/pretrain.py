@@ -171,7 +171,7 @@ def _identity(name: str, recipe: Recipe, train: Images, body: nn.Module) -> dict
         "loss": recipe.loss,
         "parameters": with_head - sum(p.numel() for p in head.parameters()),
         "dim": timm_body.num_features,
-        "input_size": [3, 32, 32],
+        "input_size": 32,
         "licence": LICENCE,
         "libraries": {package: version(package) for package in ("torch", "timm", "numpy", "safetensors", "pillow")},
         "commit": _commit(),

@@ -49,7 +49,21 @@ def test_a_cell_that_diverged_everywhere_is_a_null_and_noted(derived: Derived) -
 
 def test_an_incomplete_cell_is_no_row_and_noted(derived: Derived) -> None:
     assert not [row for row in derived.tables["accuracies"] if (row["model"], row["task"]) == (HOSTILE, "t2")]
-    assert any(f"{HOSTILE} on t2" in note and "not complete" in note for note in derived.notes)
+    assert any(f"{HOSTILE} on t2" in note and "lack a run that failed" in note for note in derived.notes)
+
+
+def test_regret_waits_while_a_model_of_the_pool_is_not_tried(out: Path) -> None:
+    """The best of half a pool is no oracle; a pool of which every model was tried is judged all the same."""
+    tables = tiny_tables()
+    for name in ("jobs", "runs"):
+        tables[name] = [row for row in tables[name] if row["job"] != "finetune b t1 0.1 1"]
+    found = judge(filled(out, tables))
+    assert not [row for row in found.tables["regret"] if (row["pool"], row["task"]) == ("all", "t1")]
+    assert [row for row in found.tables["regret"] if (row["pool"], row["task"]) == ("other", "t1")]
+    assert "regret in pool all waits for fine-tuning on t1" in found.notes
+    answer = one(found.tables["answer"], task="t1")
+    assert (answer["model"], answer["oracle"], answer["regret"]) == (HOSTILE, None, None)
+    assert "the regret waits for 1 model of the pool" in answer["note"]
 
 
 def test_rows_of_other_plans_do_not_count(derived: Derived) -> None:

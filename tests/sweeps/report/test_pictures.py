@@ -57,8 +57,8 @@ def test_the_same_picture_twice_is_the_same_text(derived: Derived) -> None:
 def test_nothing_is_drawn_without_data() -> None:
     drawn = (
         figures.answers([], [], []), figures.regret_bars([], [], "all", ["t"]), figures.heat_map([], [], ["m"], ["t"]),
-        panels.scatter([], [], [], [], "linear", ["t"]), panels.searches([], [])[0], panels.cost_by_model([], ["m"]),
-        panels.regret_against_cost([], [], "all"), panels.regret_by_budget([], "all"),
+        panels.scatter([], [], [], [], "linear", ["t"]), panels.searches([], [], [])[0],
+        panels.cost_by_model([], ["m"]), panels.regret_against_cost([], [], "all"), panels.regret_by_budget([], "all"),
     )  # fmt: skip
     assert set(drawn) == {""}
 
@@ -73,7 +73,7 @@ def test_the_heat_map_shows_every_accuracy_and_what_is_not_there(derived: Derive
 
 
 def test_a_search_shows_trials_repeats_and_the_chosen_rate(derived: Derived) -> None:
-    picture, left_out = panels.searches(derived.evidence.runs, derived.tables["answer"])
+    picture, left_out = panels.searches(derived.evidence.runs, derived.tables["answer"], ["t1", "t2"])
     tips = [title.text or "" for title in ElementTree.fromstring(picture).iter("title")]
     assert left_out == 0
     assert "search, learning rate 0.05: 95.0%" in tips

@@ -67,7 +67,7 @@ def test_examples(found: object, wanted: object) -> None:
         ({"oracle_model": "x", "oracle": 0.902, "regret": -0.01},
          "[90.1, 92.0], 1.0 points above its own grid, where it is the best of the pool (90.2%)."),
         ({"oracle_model": "x"}, "the best of the pool (91.6% when every repeat has the rate that suits it)."),
-        ({"oracle": None, "regret": None}, "the regret is unknown, as no model of the pool has a complete grid here."),
+        ({"oracle": None, "regret": None}, "the regret is unknown, as the pool is not fully fine-tuned here."),
     ],
 )  # fmt: skip
 def test_the_answer_in_a_sentence(changes: Row, wanted: str) -> None:

@@ -76,15 +76,15 @@ def test_each_loss_falls(loss: str) -> None:
     objective = OBJECTIVES[loss](body).to(memory_format=torch.channels_last)
     optimiser, rng = torch.optim.AdamW(objective.parameters(), 3e-3), torch.Generator().manual_seed(0)
     losses = []
-    for _ in range(30):
-        index = torch.randperm(len(labels), generator=rng)[:64]
+    for _ in range(20):
+        index = torch.randperm(len(labels), generator=rng)[:48]
         value = objective(pixels[index], labels[index], rng)
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         losses.append(float(value.detach()))
-    early, late = sum(losses[:5]) / 5, sum(losses[-5:]) / 5
-    assert late < early - 0.05  # one step's loss wobbles by 0.03 nats at most from batch to batch
+    early, late = sum(losses[:4]) / 4, sum(losses[-4:]) / 4
+    assert late < early - 0.05  # measured: 0.11 (vae) to 0.57 (rotation)
 
 
 def test_views_keep_shape_and_range() -> None:
