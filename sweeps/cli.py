@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Which pre-trained model should I fine-tune for my task, with which learning rate, and how sure are we?\n\n"
          "Start with `sweeps run ray_configs/sweeps/mini.toml`, or `make sweep`.",
 )  # fmt: skip
-zoo_app = typer.Typer(help="The models that a sweep can name.", invoke_without_command=True)
+zoo_app = typer.Typer(invoke_without_command=True)
 app.add_typer(zoo_app, name="zoo")
 console, errors = Console(), Console(stderr=True)
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from sweeps.cluster.queue import JobQueue
 from sweeps.cluster.search import Searches, Trial
 from sweeps.cluster.worker import Setup, Worker, blocked, job_row
-from sweeps.jobs.finetune import run_row, stopped
+from sweeps.jobs.runs import run_row, stopped
 from sweeps.types import Job, Outcome, Point
 
 Settle = Callable[[Outcome], None]

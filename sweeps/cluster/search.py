@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from sweeps.jobs.finetune import evaluation_steps
+from sweeps.jobs.runs import evaluation_steps
 from sweeps.plan import SearchPlan
 from sweeps.types import Job, Point, Row
 from sweeps.versions import FINETUNE

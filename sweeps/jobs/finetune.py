@@ -7,13 +7,13 @@ give the same number for the same settings. No augmentation, no weight decay, th
 import math
 import resource
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from sweeps.jobs.context import Context
+from sweeps.jobs.runs import diverged, ended, evaluation_steps, run_row
 from sweeps.types import Job, Model, Point, Row, Task
 from taskrel.heads import batch_stream
 
@@ -24,19 +24,34 @@ class Diverged(ArithmeticError):
     """The training loss is no longer finite: an observation about the learning rate, not a fault."""
 
 
-def evaluation_steps(steps: int, evaluations: int) -> list[int]:
-    """After how many steps to look at the validation split: the end, half of it, a quarter, ... in rising order.
-
-    Halvings, because they are the rungs at which successive halving (ASHA, reduction factor 2) compares trials.
-    """
-    return sorted({steps >> halvings for halvings in range(evaluations)} - {0})
-
-
 def learning_rate_at(step: int, settings: Mapping[str, Any]) -> float:
     """The rate of step ``step`` (from 0): constant, or a tenth after one third and a hundredth after two thirds."""
     if settings["schedule"] == "constant":
         return float(settings["learning_rate"])
     return float(settings["learning_rate"] * 0.1 ** min(2, 3 * step // settings["steps"]))
+
+
+class MomentumSGD:
+    """``torch.optim.SGD(momentum=...)``, bit for bit. Making the first torch optimiser of a process imports the
+    compiler, 5 s of every worker's start; these few lines do not.
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], momentum: float) -> None:
+        self.parameters, self.momentum = parameters, momentum
+        self.velocities: list[torch.Tensor | None] = [None] * len(parameters)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """v <- momentum v + gradient (at first: the gradient), p <- p - learning_rate v."""
+        for index, parameter in enumerate(self.parameters):
+            if parameter.grad is None:
+                continue
+            velocity = self.velocities[index]
+            if velocity is None:
+                velocity = self.velocities[index] = parameter.grad.clone()
+            else:
+                velocity.mul_(self.momentum).add_(parameter.grad)
+            parameter.add_(velocity, alpha=-learning_rate)
 
 
 class FineTuning:
@@ -60,19 +75,17 @@ class FineTuning:
         device = self.loaded.mean.device
         labels = labels.to(device)
         torch.manual_seed(settings["seed"])
-        optimiser = torch.optim.SGD(module.parameters(), lr=settings["learning_rate"], momentum=settings["momentum"])
+        optimiser = MomentumSGD(list(module.parameters()), settings["momentum"])
         looks = set(evaluation_steps(settings["steps"], settings["evaluations"]))
         stream = batch_stream(len(images), settings["batch"], settings["steps"], settings["seed"])
         module.train()
         for step, index in enumerate(stream):
             chosen = torch.as_tensor(index)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate_at(step, settings)
-            optimiser.zero_grad(set_to_none=True)
+            module.zero_grad(set_to_none=True)
             logits = module(self.loaded.normalise(images[chosen]))
             loss = F.cross_entropy(logits.flatten(1), labels[chosen.to(device)])
             loss.backward()
-            optimiser.step()
+            optimiser.step(learning_rate_at(step, settings))
             if step + 1 in looks:
                 value = float(loss.detach())
                 if not math.isfinite(value):
@@ -120,39 +133,3 @@ def advance(job: Job, context: Context) -> Generator[Point, None, dict[str, list
     except Diverged as error:
         measured = diverged(points, str(error))
     return {"runs": [run_row(job) | measured | {"peak_memory_bytes": tuning.peak_memory()}]}
-
-
-def run_row(job: Job) -> Row:
-    """The columns of ``runs`` that the job itself determines."""
-    settings = job.settings
-    return {
-        "job": job.id, "model": job.model.name, "task": job.task.name, "origin": settings["origin"],
-        "search": settings.get("search"), "trial": settings.get("trial"), "learning_rate": settings["learning_rate"],
-        "repeat": settings["repeat"], "seed": settings["seed"], "batch": settings["batch"], "steps": settings["steps"],
-    }  # fmt: skip
-
-
-def ended(points: list[Point], test_accuracy: float) -> Row:
-    """The measured columns of a run that went through."""
-    return _measured(points, "ok") | {"val_accuracy": points[-1].val_accuracy, "test_accuracy": test_accuracy}
-
-
-def stopped(points: list[Point]) -> Row:
-    """The measured columns of a run that a search stopped early: its validation accuracy so far, no test accuracy."""
-    return _measured(points, "stopped") | {"val_accuracy": points[-1].val_accuracy, "reason": "stopped early by ASHA"}
-
-
-def diverged(points: list[Point], reason: str) -> Row:
-    """The measured columns of a run whose loss is no longer finite."""
-    return _measured(points, "diverged") | {"reason": reason}
-
-
-def _measured(points: list[Point], status: str) -> Row:
-    return {
-        "status": status,
-        "reason": None,
-        "val_accuracy": None,
-        "test_accuracy": None,
-        "steps_done": points[-1].step if points else 0,
-        "curve": [asdict(point) for point in points],
-    }

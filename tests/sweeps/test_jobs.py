@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sweeps.config import ModelEntry, TaskEntry
 from sweeps.errors import ModelError
-from sweeps.jobs import embed, finetune
+from sweeps.jobs import embed, finetune, runs
 from sweeps.jobs.context import Context
 from sweeps.jobs.score import run as score
 from sweeps.tasks.registry import from_folder
@@ -135,9 +135,9 @@ def test_divergence_is_an_observation(context, task):
 
 
 def test_evaluation_steps_are_halvings():
-    assert finetune.evaluation_steps(40, 3) == [10, 20, 40]
-    assert finetune.evaluation_steps(2500, 4) == [312, 625, 1250, 2500]
-    assert finetune.evaluation_steps(1, 5) == [1]
+    assert runs.evaluation_steps(40, 3) == [10, 20, 40]
+    assert runs.evaluation_steps(2500, 4) == [312, 625, 1250, 2500]
+    assert runs.evaluation_steps(1, 5) == [1]
 
 
 def test_a_score_that_cannot_be_computed_is_null_with_its_reason(context, task):
@@ -176,3 +176,20 @@ def test_head_of_timm_models_is_their_classifier():
     module = timm.create_model("resnet18", num_classes=7)
     assert find_head(module) is module.fc
     assert find_head(timm.create_model("resnet18", num_classes=0)) is None
+
+
+def test_momentum_sgd_is_torch_s_bit_for_bit():
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    mine = finetune.MomentumSGD(list(ours.parameters()), 0.9)
+    plain = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
+    for rate in (0.3, 0.1, 0.1, 0.01):
+        batch = torch.randn(7, 5)
+        for module in (ours, theirs):
+            module.zero_grad()
+            module(batch).square().sum().backward()
+        plain.param_groups[0]["lr"] = rate
+        mine.step(rate)
+        plain.step()
+    assert all(torch.equal(one, two) for one, two in zip(ours.parameters(), theirs.parameters(), strict=True))

@@ -14,10 +14,6 @@ PUBLISHED = ROOT.parent / "shared" / "published"
 sys.path.append(str(ROOT / "tests"))
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "published: needs the tables in ../shared/published")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Small products on busy cores: threads that wait for each other cost minutes."""
