@@ -5,6 +5,7 @@ Ray wraps the plain :class:`Worker` here, once.
 """
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ RemoteWorker = ray.remote(Worker)
 # worker is work that another cannot take.
 AHEAD_SECONDS, AHEAD_JOBS = 0.3, 4
 TICK_SECONDS = 0.5
+ALIVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class RayExecutor:
         for seat in self.seats:
             self.hire(seat)
         self.deaths = 0
+        self._looked = time.monotonic()
 
     def _connect(self) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": True}
@@ -121,6 +124,19 @@ class RayExecutor:
         ray.kill(seat.actor)
         self.hire(seat)
 
+    def check_alive(self) -> None:
+        """Refuse to wait for machines that are gone: Ray would wait for ever. Looks every few seconds.
+
+        Raises:
+            ClusterError: when no node of the cluster is alive.
+        """
+        if time.monotonic() - self._looked < ALIVE_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if not any(node["Alive"] for node in ray.nodes()):
+            raise ClusterError("Ray's node must stay alive, it died; what was measured is kept and the same command "
+                               "goes on from there")  # fmt: skip
+
     def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
         """See :class:`sweeps.cluster.executor.Executor`."""
         queue, attempts = JobQueue(jobs, done), dict.fromkeys((job.id for job in jobs), 0)
@@ -132,6 +148,7 @@ class RayExecutor:
                     f"every job must become ready, {queue.unsettled} never did: their needs form a circle"
                 )
             ready, _ = ray.wait(list(flight), num_returns=1, timeout=TICK_SECONDS)
+            self.check_alive()
             for ref in ready:
                 self._collect(ref, flight[ref], queue, attempts, settle)
 

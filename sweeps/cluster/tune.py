@@ -109,6 +109,16 @@ class _SchedulerFront(FIFOScheduler):
         return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
 
 
+class _Watch(tune.Callback):
+    """Tune waits for ever for a trial process on a machine that is gone; this looks."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        _LIVE[self.key].pool.check_alive()
+
+
 def search(pool: RayExecutor, searches: Searches, settle: Settle, start: Start) -> None:
     """Run every trial that the searches still ask for."""
     most = searches.open()
@@ -130,7 +140,8 @@ def _fit(pool: RayExecutor, key: str, samples: int) -> None:
             search_alg=_SearcherFront(key), scheduler=_SchedulerFront(key), num_samples=samples, reuse_actors=True,
             max_concurrent_trials=len(pool.seats), trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(name=f"search-{key[:8]}", storage_path=str(pool.storage.resolve()), verbose=0),
+        run_config=tune.RunConfig(name=f"search-{key[:8]}", storage_path=str(pool.storage.resolve()), verbose=0,
+                                  callbacks=[_Watch(key)]),
     )  # fmt: skip
     with _silence():
         tuner.fit()
