@@ -1,6 +1,7 @@
 """Hands: the part of a run that holds machines. Starts an executor only when there is work, and closes it always."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,14 @@ class Hands:
 
     def search(self, cells: Sequence[SearchPlan], settle: Callable[[Outcome], None], display: Display) -> None:
         """Run the trials that the searches lack."""
+        most = sum(cell.trials for cell in cells)
+        measured = Counter(row["search"] for row in self.store.rows("runs") if row["search"])
+        if all(measured[cell.job.id] == cell.trials for cell in cells):
+            display.stage("search", {}, most, self.lanes)
+            return
         from sweeps.cluster.search import Searches
 
         searches = Searches(cells, self._recorded)
-        most = sum(cell.trials for cell in cells)
         left = searches.open()
         seconds = {f"trial {index}": 1.0 for index in range(left)}
         display.stage("search", seconds, most - left, self.lanes)
