@@ -97,14 +97,16 @@ def run(
                 _note_plan(store, "confirm", confirm)
                 hands.run("confirm", confirm, settle, display)
         display.close()
-    return report(store, config, faults, mirror.finish)
+    return report(store, config, faults, mirror.finish, fresh=False)
 
 
-def report(store: Store, config: SweepConfig, faults: Mapping[str, str], publish: Any = None) -> Result:
+def report(
+    store: Store, config: SweepConfig, faults: Mapping[str, str], publish: Any = None, *, fresh: bool = True
+) -> Result:
     """Derive regret and answer from the tables, write them and the HTML page, and tell the tracker."""
     from sweeps.report import build
 
-    derived, failures, notes, page = build(store, config, faults)
+    derived, failures, notes, page = build(store, config, faults, fresh=fresh)
     if publish is not None:
         publish(derived, page)
     return Result(store.out, derived, failures, notes, page)

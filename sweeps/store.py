@@ -146,16 +146,18 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def read(self, table: str, parts: Iterable[str] | None = None) -> pa.Table:
-        """All rows of a table, or those of the named parts that exist; an absent table is empty."""
+    def read(self, table: str, parts: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of a table, or those of the named parts that exist, or some columns; an absent table is empty."""
         folder = self.folder / table
         if parts is None:
             files = sorted(folder.glob("*.parquet"))
         else:
             files = [path for part in parts if (path := folder / f"{part}.parquet").exists()]
         if not files:
-            return SCHEMAS[table].empty_table()
-        return ds.dataset([str(path) for path in files], schema=SCHEMAS[table], format="parquet").to_table()
+            empty = SCHEMAS[table].empty_table()
+            return empty if columns is None else empty.select(columns)
+        found = ds.dataset([str(path) for path in files], schema=SCHEMAS[table], format="parquet")
+        return found.to_table(columns=columns)
 
     def rows(self, table: str, parts: Iterable[str] | None = None) -> list[Row]:
         """The same as plain dictionaries."""
@@ -163,7 +165,7 @@ class Store:
 
     def statuses(self) -> dict[str, str]:
         """Job id -> status of every job that was ever settled here."""
-        table = self.read("jobs")
+        table = self.read("jobs", columns=["job", "status"])
         return dict(zip(table["job"].to_pylist(), table["status"].to_pylist(), strict=True))
 
     def write_facts(self, table: str, rows: Sequence[Row]) -> None:
