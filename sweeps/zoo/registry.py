@@ -69,9 +69,9 @@ def _named(name: str) -> list[Model]:
         return [resolve_entry(ModelEntry(name=folder.name, source=name, group="user"))]
     import timm
 
-    names = timm.list_pretrained(name) if "*" in name else [name] * timm.is_model(name)
+    names = timm.list_pretrained(name) if "*" in name else [name] * _in_timm(name)
     if not names:
-        known = [*zoo, *timm.list_models()]
+        known = [*zoo, *timm.list_models(), *timm.list_pretrained()]
         raise ConfigError(f"models must name known models{did_you_mean(name, known)}")
     return [resolve_entry(ModelEntry(name=found, source=f"timm:{found}", group="timm")) for found in names]
 
@@ -101,9 +101,18 @@ def resolve_entry(entry: ModelEntry) -> Model:
 def _timm_revision(name: str) -> str:
     import timm
 
-    if not timm.is_model(name):
-        raise ConfigError(f"source must name a timm model{did_you_mean(name, timm.list_models())}")
+    if not _in_timm(name):
+        known = [*timm.list_models(), *timm.list_pretrained()]
+        raise ConfigError(f"source must name a timm model{did_you_mean(name, known)}")
     return f"timm-{timm.__version__}"
+
+
+def _in_timm(name: str) -> bool:
+    """Whether timm knows the architecture and, where the name has one, the tag of the weights."""
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    return timm.is_model(architecture) and (not tag or name in timm.list_pretrained(f"{architecture}.*"))
 
 
 def _folder_revision(name: str, folder: Path) -> str:
@@ -111,7 +120,7 @@ def _folder_revision(name: str, folder: Path) -> str:
     for path in (config, weights):
         if not path.is_file():
             raise ModelError(f"model {name!r}: the folder must hold {path.name}, got {folder}; "
-                             "save one with timm.models.save_for_hf(model, folder)")  # fmt: skip
+                             "save one with timm.models.save_for_hf(model, folder, safe_serialization=True)")  # fmt: skip
     return fingerprint([file_digest(config), file_digest(weights)])
 
 
