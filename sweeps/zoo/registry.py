@@ -119,8 +119,8 @@ def _folder_revision(name: str, folder: Path) -> str:
     config, weights = folder / "config.json", folder / "model.safetensors"
     for path in (config, weights):
         if not path.is_file():
-            raise ModelError(f"model {name!r}: the folder must hold {path.name}, got {folder}; "
-                             "save one with timm.models.save_for_hf(model, folder, safe_serialization=True)")  # fmt: skip
+            raise ModelError(f"model {name!r}: the folder must hold {path.name}, got {folder}; save one with "
+                             "timm.models.save_for_hf(model, folder, safe_serialization=True)")  # fmt: skip
     return fingerprint([file_digest(config), file_digest(weights)])
 
 

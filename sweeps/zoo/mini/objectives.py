@@ -5,6 +5,7 @@ better. Knows nothing about optimisers, files or names of models.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -49,7 +50,7 @@ def nt_xent(views: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(similarity, twin)
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """A body and its loss, `forward(pixels, labels, rng)`; pixels uint8 [n, 32, 32, 3], the loss in nats."""
 
     body: nn.Module
@@ -64,9 +65,9 @@ class Objective(nn.Module):
         features: Any = self.body.num_features
         return int(features)
 
+    @abstractmethod
     def held_out(self, pixels: Tensor, labels: Tensor) -> float:
         """How well the loss's own task is solved on unseen images, in [0, 1], higher is better."""
-        raise NotImplementedError
 
 
 class Supervised(Objective):
