@@ -83,8 +83,9 @@ class Hands:
 
         searches = Searches(cells, self._recorded)
         left = searches.open()
-        seconds = {f"trial {index}": 1.0 for index in range(left)}
-        display.stage("search", seconds, most - left, self.lanes)
+        runs = [row["seconds"] for row in self.store.rows("runs") if row["status"] == "ok"]
+        each = sum(runs) / len(runs) if runs else 1.0  # ASHA will stop some early
+        display.stage("search", {f"trial {index}": each for index in range(left)}, most - left, self.lanes)
         if left:
             self._hands().search(searches, settle, display.started)
 
