@@ -10,12 +10,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.generic]
+Target = Literal["classes", "multilabel", "values"]
 
 
 class CannotScore(ValueError):
@@ -26,8 +29,20 @@ class CannotScore(ValueError):
     """
 
 
-def _matrix(thing: str, value: object) -> Array:
-    """`value` as a finite, non-empty 2-D floating array, without a copy where it already is one."""
+def _matrix(thing: str, value: Any) -> Any:
+    """`value` as a finite, non-empty 2-D floating array, without a copy where it already is one.
+
+    A tensor on an accelerator stays there, as the tensor it is.
+    """
+    if hasattr(value, "detach"):
+        value = value.detach()
+        if value.device.type != "cpu":
+            if value.ndim != 2 or 0 in value.shape or not value.is_floating_point():
+                raise ValueError(f"{thing} must be a non-empty floating matrix, got {value.dtype} {tuple(value.shape)}")
+            if not bool(value.isfinite().all()):
+                raise ValueError(f"{thing} must be finite, got NaN or infinite entries")
+            return value
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{thing} must be real numbers, got dtype {array.dtype}")
@@ -41,16 +56,37 @@ def _matrix(thing: str, value: object) -> Array:
     return array
 
 
+def _targets(value: Any, examples: int) -> Array:
+    """Labels as a vector of class ids, a 0/1 matrix, or real values; on the CPU."""
+    labels = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    if labels.dtype.kind == "O" and labels.ndim == 1 and all(isinstance(label, str) for label in labels):
+        labels = labels.astype(np.str_)  # what a column of a data frame holds
+    if labels.dtype.kind not in "iubUf" or labels.ndim not in (1, 2) or (labels.ndim == 2 and labels.dtype.kind == "U"):
+        raise ValueError(
+            "labels must be a vector of integer or string class ids, a 0/1 matrix or real values, "
+            f"got shape {labels.shape} and dtype {labels.dtype}"
+        )
+    if len(labels) != examples:
+        raise ValueError(f"labels must be as many as features ({examples}), got {len(labels)}")
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            raise ValueError("labels must be finite, got NaN or infinite entries")
+    elif labels.ndim == 2 and (labels.shape[1] == 0 or not np.isin(labels, (0, 1)).all()):
+        raise ValueError("labels of several columns must be 0 or 1 (multi-label), got other integers")
+    return labels
+
+
 @dataclass(frozen=True, eq=False)
 class Probe:
     """Labelled examples seen through one model.
 
-    Arrays (or CPU tensors: anything `numpy.asarray` takes without copying) are kept as they are
-    given, never copied and never written to.
+    Arrays (or tensors) are kept as they are given, never copied and never written to. Tensors on an accelerator stay
+    there, and the proxies are then computed there.
 
     Args:
         features: [n, d] penultimate-layer features, finite.
-        labels: [n] class ids: integers or strings; gaps in the ids do not matter.
+        labels: [n] class ids, integers or strings, gaps in the ids do not matter; or [n, L] of 0 and 1, one column
+            per label (multi-label); or [n] or [n, T] floating numbers (regression).
         source_probs: [n, Cs] probabilities of the model's own (upstream) head, rows summing to 1,
             or None for a model without one.
 
@@ -58,31 +94,25 @@ class Probe:
         ValueError: a shape, length or value breaks the contract above.
     """
 
-    features: Array
+    features: Any
     labels: Array
-    source_probs: Array | None = None
+    source_probs: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "features", _matrix("features", self.features))
-        labels = np.asarray(self.labels)
-        if labels.ndim != 1 or labels.dtype.kind not in "iubU":
-            raise ValueError(
-                "labels must be a vector of integer or string class ids, "
-                f"got shape {labels.shape} and dtype {labels.dtype}"
-            )
-        if len(labels) != len(self.features):
-            raise ValueError(f"labels must be as many as features ({len(self.features)}), got {len(labels)}")
-        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "labels", _targets(self.labels, len(self.features)))
         if self.source_probs is not None:
             self._set_source_probs(_matrix("source_probs", self.source_probs))
 
-    def _set_source_probs(self, probs: Array) -> None:
+    def _set_source_probs(self, probs: Any) -> None:
         if len(probs) != len(self.features):
             raise ValueError(f"source_probs must be as many as features ({len(self.features)}), got {len(probs)}")
-        sums = probs.sum(axis=1, dtype=np.float64)
+        if probs.shape[1] < 2:
+            raise ValueError(f"source_probs must have at least 2 columns, got {probs.shape[1]}")
         # Half-precision heads are off by a few 1e-3 in the sum; logits would be off by far more.
-        if probs.min() < 0 or np.abs(sums - 1).max() > 1e-2:
-            worst = float(sums[np.abs(sums - 1).argmax()])
+        sums = probs.double().sum(1) if hasattr(probs, "detach") else probs.sum(axis=1, dtype=np.float64)
+        worst = float(sums[int(abs(sums - 1).argmax())])
+        if probs.min() < 0 or abs(worst - 1) > 1e-2:
             raise ValueError(
                 "source_probs must be non-negative rows that sum to 1, "
                 f"got a row sum of {worst:.6g} and a minimum of {float(probs.min()):.6g}"
@@ -98,6 +128,13 @@ class Probe:
         return int(self.features.shape[1])
 
     @property
+    def target(self) -> Target:
+        """What the labels are: "classes", "multilabel" (0/1 columns) or "values" (regression)."""
+        if self.labels.dtype.kind == "f":
+            return "values"
+        return "classes" if self.labels.ndim == 1 else "multilabel"
+
+    @cached_property
     def classes(self) -> Array:
         """[C] distinct labels, sorted."""
         return np.unique(self.labels)
@@ -112,7 +149,11 @@ class Score:
         values: one score per repeat, finite; at least one, and exactly one for a proxy without
             randomness.
         detail: small JSON-able facts about how the value came about (chosen learning rate, heads
-            that diverged); no number a ranking should use.
+            that diverged, ``raw`` where the literature orients or scales the number otherwise); no number a
+            ranking should use.
+        influence: [m] first-order effect of each scored example, or None where there is none to give: with example
+            weights w of mean 1 the score is about ``value + mean((w - 1) * influence)``. Intervals come from it
+            (`taskrel.resampling`) without computing anything again.
 
     Raises:
         ValueError: a float is not finite, `values` is empty, or `detail` is not JSON.
@@ -121,6 +162,7 @@ class Score:
     value: float
     values: tuple[float, ...]
     detail: Mapping[str, object] = field(default_factory=dict)
+    influence: Array | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
@@ -135,10 +177,15 @@ class Score:
         except (TypeError, ValueError) as fault:
             raise ValueError(f"detail must be finite JSON, got {dict(self.detail)!r}") from fault
         object.__setattr__(self, "detail", MappingProxyType(dict(self.detail)))
+        if self.influence is not None:
+            influence = np.asarray(self.influence, dtype=np.float64)
+            if influence.ndim != 1 or not np.isfinite(influence).all():
+                raise ValueError("influence must be a finite vector, one number per example")
+            object.__setattr__(self, "influence", influence)
 
     def __reduce__(self) -> tuple[object, ...]:
         # A mapping proxy does not pickle, and scores travel between processes.
-        return Score, (self.value, self.values, dict(self.detail))
+        return Score, (self.value, self.values, dict(self.detail), self.influence)
 
 
 def _check(thing: str, number: float | None, low: float, high: float, rule: str) -> None:
@@ -157,6 +204,7 @@ class Candidate:
         dim: feature dimension, or None.
         upstream_accuracy: accuracy on its own pre-training benchmark as a fraction, or None.
         upstream_size: number of examples it was pre-trained on, or None.
+        released: year its design was published, as in 2016 or 2016.5, or None.
 
     Raises:
         ValueError: an empty name, an accuracy in percent, a negative count.
@@ -168,6 +216,7 @@ class Candidate:
     dim: int | None = None
     upstream_accuracy: float | None = None
     upstream_size: int | None = None
+    released: float | None = None
 
     def __post_init__(self) -> None:
         if not self.model:

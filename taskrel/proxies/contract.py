@@ -10,14 +10,19 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from taskrel.types import CannotScore, Probe, Score
+from taskrel.types import CannotScore, Probe, Score, Target
 
-Cost = Literal["counts", "product", "decomposition", "training"]
+if TYPE_CHECKING:
+    from taskrel.stats import Sums
+
+Cost = Literal["counts", "product", "decomposition", "fit", "training"]
 ScoreFunction = Callable[..., Score]
 
-_NEEDS = frozenset({"features", "labels", "val", "source_probs"})
+_NEEDS = frozenset({"features", "labels", "val", "source_probs", "reference"})
+_CHANGES = frozenset({"shift", "scale", "rotation", "linear"})
+_CALLED = {"classes": "one class per example", "multilabel": "0/1 label columns", "values": "real values"}
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,21 @@ class Proxy:
         function: `score(train, val, *, seed, **settings) -> Score`, or its place as
             "module:attribute", imported on first use.
         version: raised by hand whenever the same input may give another number.
-        needs: which of "features", "labels", "val", "source_probs" must be there.
+        needs: which of "features", "labels", "val", "source_probs", "reference" must be there; a reference is a
+            probe of another labelled task through the same model, given as the setting of that name.
         range: (lowest, highest) possible value.
-        cost: what dominates the time: class "counts", one blocked "product", one "decomposition",
-            or the "training" of heads.
+        cost: what dominates the time: class "counts", one blocked "product", one "decomposition", a "fit" to
+            convergence, or the "training" of heads.
         citation: where it comes from.
         summary: one line on what the number is.
+        targets: the kinds of labels it is defined for: "classes", "multilabel", "values".
+        sums: for a proxy that needs only sums over the examples, the place of `value(sums, **settings) -> float`, by
+            which it is computed from a stream (`taskrel.stats.FeatureStats`); else None.
+        invariant_to: changes of the features that leave it as it is, to rounding: a common "shift", a common positive
+            "scale", a "rotation", any invertible "linear" map. Renaming classes and reordering examples never matter.
 
     Raises:
-        ValueError: an unknown need, a version below 1, or a function that is no "module:attribute".
+        ValueError: an unknown need, kind or change, a version below 1, or a function that is no "module:attribute".
     """
 
     name: str
@@ -48,22 +59,27 @@ class Proxy:
     cost: Cost
     citation: str
     summary: str
+    targets: frozenset[Target] = frozenset({"classes"})
+    sums: str | None = None
+    invariant_to: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.needs - _NEEDS)
-        if unknown:
-            raise ValueError(f"needs must be among {sorted(_NEEDS)}, got {unknown}")
+        for thing, given, known in (
+            ("needs", self.needs, _NEEDS),
+            ("targets", self.targets, frozenset(_CALLED)),
+            ("invariant_to", self.invariant_to, _CHANGES),
+        ):
+            if unknown := sorted(given - known):
+                raise ValueError(f"{thing} must be among {sorted(known)}, got {unknown}")
         if self.version < 1:
             raise ValueError(f"version must be at least 1, got {self.version}")
-        if isinstance(self.function, str) and self.function.count(":") != 1:
-            raise ValueError(f"function must be 'module:attribute', got {self.function!r}")
+        for place in (self.function, self.sums):
+            if isinstance(place, str) and place.count(":") != 1:
+                raise ValueError(f"function must be 'module:attribute', got {place!r}")
 
     def resolve(self) -> ScoreFunction:
         """The scoring function itself, imported now if it was given by place."""
-        if not isinstance(self.function, str):
-            return self.function
-        module, _, attribute = self.function.partition(":")
-        found: ScoreFunction = getattr(importlib.import_module(module), attribute)
+        found: ScoreFunction = self.function if not isinstance(self.function, str) else _imported(self.function)
         return found
 
     def settings(self) -> Mapping[str, object]:
@@ -88,23 +104,57 @@ class Proxy:
             ValueError: the two parts do not come from the same model and label set.
             TypeError: an unknown setting.
         """
-        self._check(train, val)
+        self._check(train, val, settings)
         return self.resolve()(train, val, seed=seed, **settings)
 
-    def _check(self, train: Probe, val: Probe | None) -> None:
+    def compute(self, sums: Sums, **settings: object) -> float:
+        """The value of `score` from sums over the examples, without the examples.
+
+        Args:
+            sums: what a stream has summed up (`taskrel.stats.FeatureStats`).
+            settings: the proxy's own; see `settings()`.
+
+        Raises:
+            CannotScore: the proxy is undefined on this data, or needs more than sums.
+        """
+        if self.sums is None:
+            raise CannotScore(f"{self.name} must see the rows, sums over them do not suffice")
+        if sums.target not in self.targets:
+            raise CannotScore(self._wants(sums.target))
+        if sums.target == "classes" and len(sums.counts) < 2:
+            raise CannotScore(f"{self.name} needs at least 2 classes, got {len(sums.counts)}")
+        return float(_imported(self.sums)(sums, **settings))
+
+    def _wants(self, target: str | None) -> str:
+        wanted = " or ".join(_CALLED[kind] for kind in _CALLED if kind in self.targets)
+        return f"{self.name} needs {wanted} as labels, got {_CALLED.get(target or '', 'none')}"
+
+    def _check(self, train: Probe, val: Probe | None, settings: Mapping[str, object]) -> None:
         if "val" in self.needs and val is None:
             raise CannotScore(f"{self.name} needs a validation part, got none")
         if "source_probs" in self.needs and train.source_probs is None:
             raise CannotScore(f"{self.name} needs source-head probabilities, got none")
-        if "labels" in self.needs and len(train.classes) < 2:
+        if "reference" in self.needs and settings.get("reference") is None:
+            raise CannotScore(f"{self.name} needs a reference task, got none")
+        if train.target not in self.targets:
+            raise CannotScore(self._wants(train.target))
+        if train.target == "classes" and len(train.classes) < 2:
             raise CannotScore(
                 f"{self.name} needs at least 2 classes among {len(train)} training examples, got {len(train.classes)}"
             )
+        if len(train) < 2:
+            raise CannotScore(f"{self.name} needs at least 2 training examples, got {len(train)}")
         if val is None:
             return
         if val.dim != train.dim:
             raise ValueError(f"val features must have dimension {train.dim}, got {val.dim}")
-        if (val.labels.dtype.kind == "U") != (train.labels.dtype.kind == "U"):
+        if val.target != train.target or (val.labels.dtype.kind == "U") != (train.labels.dtype.kind == "U"):
             raise ValueError(
                 f"val labels must be of the same kind as train labels ({train.labels.dtype}), got {val.labels.dtype}"
             )
+
+
+def _imported(place: str) -> Callable[..., Any]:
+    module, _, attribute = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
