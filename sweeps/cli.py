@@ -166,6 +166,29 @@ def _text(value: Any) -> str:
 
 @app.command()
 @_guard
+def score(
+    files: Annotated[list[Path], typer.Argument(help="One .npz or .npy per model.", show_default=False)],
+    labels: Annotated[Path | None, typer.Option(help="Labels: .npy, or one per line. Default: in the files.")] = None,
+    proxies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all; a core set for several files.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Score your own features without a sweep: one file gives scores, several give ranks. Higher is better.
+
+    A .npz holds `features` [n, d] and `labels` [n], optionally `val_features`, `val_labels`, `source_probs`.
+
+    Example: `sweeps score resnet.npz vit.npz --proxies logme,knn_loo,rank_mean`
+    """
+    import json
+
+    from sweeps.scoring import score_files
+
+    found = score_files(files, labels, [name.strip() for name in proxies.split(",") if name.strip()], seed)
+    print(json.dumps({"scores": found.to_dicts(), "notes": found.notes}) if as_json else found)
+
+
+@app.command()
+@_guard
 def export(out: Folder, csv: Annotated[Path, typer.Option("--csv", help="Folder for one CSV file per table.")]) -> None:
     """Write every table as CSV.
 

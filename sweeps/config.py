@@ -10,11 +10,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from sweeps.errors import ConfigError
 from sweeps.fingerprint import fingerprint
 from sweeps.types import Row
+from taskrel.proxies import PROXIES
+
+EARLY = "early_stopping"  # the one proxy that is a job of its own: it trains
 
 
 class _Frozen(BaseModel):
@@ -37,6 +49,7 @@ class ModelEntry(_Frozen):
     upstream: str | None = None
     upstream_size: PositiveInt | None = None
     upstream_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    released: PositiveFloat | None = None
     licence: str | None = None
     summary: str = ""
 
@@ -142,6 +155,20 @@ class SweepConfig(_Frozen):
     search: Search | None = None
     regret: Regret = Regret()
     pools: dict[str, Pool] = {"all": Pool()}
+
+    @field_validator("proxies")
+    @classmethod
+    def _patterns(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """``"*"`` stands for every proxy there is, ``"ncti_*"`` for three; a name of its own adds its settings."""
+        known = [*PROXIES, EARLY]
+        found: dict[str, dict[str, Any]] = {}
+        for name, options in given.items():
+            matches = [one for one in known if fnmatchcase(one, name)] if "*" in name else [name]
+            if not matches:
+                raise ValueError(f"proxies must match a known one{did_you_mean(name, known)}")
+            for match in matches:
+                found[match] = found.get(match, {}) | options if match == name else options | found.get(match, {})
+        return found
 
     @property
     def fingerprint(self) -> str:

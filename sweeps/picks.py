@@ -1,33 +1,46 @@
 """What strategies see and pick, from the tables: candidates, scores, costs, and the cells worth searching.
 
-The formulas are :mod:`taskrel.strategies`; this turns rows into their input and their picks back into jobs.
+The formulas are :mod:`taskrel.strategies`; this turns rows into their input and their picks back into jobs. A score is
+measured (a proxy of the sweep), combined from the proxies of all models of a task, or static: known without the task.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sweeps.config import SweepConfig, did_you_mean
+from sweeps.config import EARLY, SweepConfig, did_you_mean
 from sweeps.errors import ConfigError
 from sweeps.plan import SearchPlan, finetune_settings
 from sweeps.types import Model, Row, Task
+from taskrel.aggregate import COMBINED, combine
+from taskrel.static import STATIC, static
 from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder
 from taskrel.types import Candidate, Pick
 
+Accuracies = Mapping[str, Mapping[str, float]]  # task -> model -> fine-tuned accuracy
+Columns = dict[str, dict[str, float | None]]  # score -> model -> number
+
 
 def builder(name: str, proxies: Iterable[str]) -> Builder:
-    """The strategy of that name: of the table, or a proxy of the sweep, or ``hybrid_<proxy>``.
+    """The strategy of that name: of the table, or a proxy, combined or static score, or ``hybrid_<score>``.
 
     Raises:
         ConfigError: for an unknown name.
     """
-    proxies = list(proxies)
     if name in STRATEGIES:
         return STRATEGIES[name]
-    if name in proxies:
+    scores = {*proxies, *COMBINED, *STATIC}
+    if name in scores:
         return proxy_builder(name)
-    if name.removeprefix("hybrid_") in proxies:
+    if name.removeprefix("hybrid_") in scores:
         return hybrid_builder(name.removeprefix("hybrid_"))
-    known = {*STRATEGIES, *proxies, *(f"hybrid_{proxy}" for proxy in proxies)}
+    known = {*STRATEGIES, *scores, *(f"hybrid_{score}" for score in scores)}
     raise ConfigError(f"a strategy must be known{did_you_mean(name, known)}")
+
+
+def measured(score: str) -> tuple[str, ...]:
+    """The proxies that a score is made of: itself, the parts of a combined one, none of a static one."""
+    if score in COMBINED:
+        return tuple(COMBINED[score].parts)
+    return () if score in STATIC else (score,)
 
 
 def check(config: SweepConfig) -> None:
@@ -39,14 +52,18 @@ def check(config: SweepConfig) -> None:
     from taskrel.proxies import PROXIES
 
     for name, options in config.proxies.items():
-        if name not in PROXIES and "function" not in options:
+        if name in COMBINED or name in STATIC:
+            raise ConfigError(f"proxies must be measured, got {name!r}, which is "
+                              f"{'made of ' + ', '.join(measured(name)) if name in COMBINED else 'always there'}; "
+                              "name it under regret.strategies")  # fmt: skip
+        if name not in PROXIES and name != EARLY and "function" not in options:
             raise ConfigError(f"proxies must be known{did_you_mean(name, PROXIES)}; "
                               "your own needs function = \"module:function\"")  # fmt: skip
     wanted = [*config.regret.strategies, config.regret.answer]
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
     for name in wanted:
-        for proxy in builder(name, config.proxies).proxies:
+        for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
             if proxy not in config.proxies:
                 raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(config.proxies)}")
 
@@ -55,29 +72,52 @@ def candidates(models: Iterable[Row]) -> tuple[Candidate, ...]:
     """The rows of ``models`` as strategies see them; from-scratch baselines are nobody's candidates."""
     return tuple(
         Candidate(model=row["model"], group=row["group"] or "", parameters=row["parameters"], dim=row["dim"],
-                  upstream_accuracy=row["upstream_accuracy"], upstream_size=row["upstream_size"])
+                  upstream_accuracy=row["upstream_accuracy"], upstream_size=row["upstream_size"],
+                  released=row["released"])
         for row in models if row["group"] != "scratch"
     )  # fmt: skip
 
 
 def view(task: str, pool: Sequence[Candidate], scores: Iterable[Row],
-         accuracies: Mapping[str, float | None] | None = None) -> TaskView:  # fmt: skip
-    """One task as strategies see it.
+         accuracies: Mapping[str, float | None] | None = None,
+         elsewhere: Accuracies | None = None) -> TaskView:  # fmt: skip
+    """One task as strategies see it: measured scores, what combines them within the pool, what is known without them.
 
     Args:
         task: its name.
         pool: the candidates.
         scores: rows of ``scores``, of any task.
         accuracies: model -> mean fine-tuned accuracy over all tasks, for the oracle only.
+        elsewhere: accuracies on other tasks than this one, for static scores that read them.
     """
     names = {candidate.model for candidate in pool}
-    values: dict[str, dict[str, float | None]] = {}
-    seconds: dict[str, dict[str, float | None]] = {}
+    values: Columns = {}
+    seconds: Columns = {}
     for row in scores:
         if row["task"] == task and row["model"] in names:
             values.setdefault(row["proxy"], {})[row["model"]] = row["value"]
             seconds.setdefault(row["proxy"], {})[row["model"]] = row["seconds"]
+    _combine(values, seconds, [candidate.model for candidate in pool])
+    for name in STATIC:
+        known = static(name, pool, elsewhere or {})
+        if any(value is not None for value in known):
+            values[name] = {candidate.model: value for candidate, value in zip(pool, known, strict=True)}
+            seconds[name] = dict.fromkeys(values[name], 0.0)
     return TaskView(task=task, candidates=tuple(pool), scores=values, score_seconds=seconds, accuracies=accuracies)
+
+
+def _combine(values: Columns, seconds: Columns, models: Sequence[str]) -> None:
+    """Add the combined scores whose parts are there; one costs what its parts cost."""
+    for name, combined in COMBINED.items():
+        if all(part in values for part in combined.parts):
+            found = combine(name, {part: [values[part].get(model) for model in models] for part in combined.parts})
+            values[name] = dict(zip(models, found, strict=True))
+            seconds[name] = {model: _total(seconds[part].get(model) for part in combined.parts) for model in models}
+
+
+def _total(numbers: Iterable[float | None]) -> float | None:
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
 
 
 def picks(config: SweepConfig, name: str, budget: int, task_view: TaskView) -> list[Pick]:

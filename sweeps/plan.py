@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import SweepConfig
+from sweeps.config import EARLY, FineTune, SweepConfig, did_you_mean
+from sweeps.errors import ConfigError
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import EMBED, FINETUNE
+from sweeps.versions import EMBED, FINETUNE, SCORE
+from taskrel.proxies import PROXIES
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
@@ -14,26 +16,54 @@ EVALUATED = 3  # training one image costs about as much as this many forward pas
 def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
     """The jobs that are known before anything is measured: embed, score and fine-tune every model on every task."""
     jobs: list[Job] = []
+    by_name = {task.name: task for task in tasks}
     for model in models:
         for task in tasks:
-            embed = Job("embed", EMBED, model, task, config.embed.model_dump(), cost=embed_seconds(config, model, task))
+            embed = _embed(config, model, task)
             jobs.append(embed)
-            jobs += [_score(config, embed, name, options) for name, options in config.proxies.items()]
+            jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
             if config.finetune is not None:
                 jobs += grid(config, model, task)
     return tuple({job.id: job for job in jobs}.values())
 
 
-def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any]) -> Job:
-    from taskrel.proxies import PROXIES
+def _embed(config: SweepConfig, model: Model, task: Task) -> Job:
+    return Job("embed", EMBED, model, task, config.embed.model_dump(), cost=embed_seconds(config, model, task))
 
+
+def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any], tasks: Mapping[str, Task]) -> Job:
+    if name == EARLY:
+        return _early(config, embed.model, embed.task, options)
     options = dict(options)
-    function = options.pop("function", None)
+    function, reference = options.pop("function", None), _reference(name, options.pop("reference", None), tasks)
     settings = {"proxy": name, "function": function, "options": options, "seed": config.seed,
                 "embed": dict(embed.settings)}  # fmt: skip
-    version = PROXIES[name].version if name in PROXIES else 1
+    version = SCORE + (PROXIES[name].version if name in PROXIES else 1)
+    needs = [embed.id] if reference is None else [embed.id, _embed(config, embed.model, reference).id]
     steps = options.get("steps", 2500) if name == "linear" else 0
-    return Job("score", version, embed.model, embed.task, settings, needs=(embed.id,), cost=0.02 + 8e-4 * steps)
+    return Job("score", version, embed.model, embed.task, settings, reference, tuple(needs), 0.02 + 8e-4 * steps)
+
+
+def _reference(proxy: str, name: str | None, tasks: Mapping[str, Task]) -> Task | None:
+    if name is not None and name not in tasks:
+        raise ConfigError(f"proxies.{proxy}.reference must be a task of the sweep{did_you_mean(name, tasks)}")
+    return None if name is None else tasks[name]
+
+
+def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, Any]) -> Job:
+    """The early-stopping proxy; what it is not told it takes from [finetune], the steps and repeats from the study."""
+    tuning = config.finetune or FineTune()
+    known = ("learning_rates", "batch", "momentum", "steps", "repeats")
+    if unknown := sorted(options.keys() - set(known)):
+        raise ConfigError(f"proxies.{EARLY}.{unknown[0]} must be a known key{did_you_mean(unknown[0], known)}")
+    settings: dict[str, Any] = {
+        "learning_rates": list(tuning.learning_rates), "batch": tuning.batch, "momentum": tuning.momentum, "steps": 10,
+        "repeats": 5, **options, "image_size": config.embed.image_size, "seed": config.seed,
+    }  # fmt: skip
+    runs = len(settings["learning_rates"]) * settings["repeats"]
+    images = EVALUATED * settings["steps"] * min(settings["batch"], task.sizes["train"]) + task.sizes["val"]
+    cost = runs * forward_seconds(config, model) * images + 0.05
+    return Job("early", SCORE + FINETUNE, model, task, settings, cost=cost)
 
 
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:

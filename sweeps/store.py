@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sweeps.errors import OutputError
 from sweeps.types import Outcome, Row
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TEXT, _INT, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
 _CURVE = pa.list_(pa.struct([("step", _INT), ("train_loss", _REAL), ("val_accuracy", _REAL)]))
@@ -43,7 +43,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "scores": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("proxy", _TEXT), ("value", _REAL),
-        ("values", pa.list_(_REAL)), ("reason", _TEXT), ("detail", _TEXT), ("seed", _INT), ("seconds", _REAL),
+        ("values", pa.list_(_REAL)), ("low", _REAL), ("high", _REAL), ("replicates", pa.list_(pa.float32())),
+        ("reason", _TEXT), ("detail", _TEXT), ("seed", _INT), ("seconds", _REAL),
     ],
     "runs": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("origin", _TEXT), ("search", _TEXT), ("trial", _INT),
@@ -55,7 +56,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "models": [
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),
         ("input_size", _INT), ("upstream", _TEXT), ("upstream_size", _INT), ("upstream_accuracy", _REAL),
-        ("pretrained", pa.bool_()), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
+        ("released", _REAL), ("pretrained", pa.bool_()), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
     ],
     "tasks": [
         ("task", _TEXT), ("source", _TEXT), ("group", _TEXT), ("classes", _INT), ("train", _INT), ("val", _INT),
@@ -82,6 +83,14 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("task", _TEXT), ("proxy", _TEXT), ("models", _INT), ("pearson", _REAL), ("spearman", _REAL),
         ("weighted_tau", _REAL), ("reason", _TEXT),
     ],
+    "proxies": [
+        ("pool", _TEXT), ("proxy", _TEXT), ("kind", _TEXT), ("tasks", _INT),
+        ("weighted_tau", _REAL), ("weighted_tau_low", _REAL), ("weighted_tau_high", _REAL),
+        ("pearson", _REAL), ("pearson_low", _REAL), ("pearson_high", _REAL),
+        ("relative_regret_1", _REAL), ("relative_regret_1_low", _REAL), ("relative_regret_1_high", _REAL),
+        ("relative_regret_2", _REAL), ("relative_regret_2_low", _REAL), ("relative_regret_2_high", _REAL),
+        ("tau_floor", _REAL), ("missing", _INT), ("flat", _INT), ("seconds", _REAL),
+    ],
     "answer": [
         ("task", _TEXT), ("group", _TEXT), ("model", _TEXT), ("learning_rate", _REAL), ("val_accuracy", _REAL),
         ("test_accuracy", _REAL), ("low", _REAL), ("high", _REAL), ("repeats", _INT), ("origin", _TEXT),
@@ -94,7 +103,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     name: pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION), "creator": "sweeps"})
     for name, columns in _COLUMNS.items()
 }
-DERIVED = ("accuracies", "regret", "strategies", "correlations", "answer")
+DERIVED = ("accuracies", "regret", "strategies", "correlations", "proxies", "answer")
 
 
 class Store:

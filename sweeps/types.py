@@ -32,6 +32,7 @@ class Model:
     upstream: str | None = None
     upstream_size: int | None = None
     upstream_accuracy: float | None = None
+    released: float | None = None
     licence: str | None = None
     summary: str = ""
 
@@ -75,6 +76,7 @@ class Task:
 class Job:
     """One unit of measurement. Two jobs with equal content are the same job and give the same number.
 
+    ``reference`` is another task that the measurement also looks at, None for most kinds.
     ``needs`` are ids of jobs to finish first, ``cost`` an estimate in seconds on one worker: both steer the order
     and never the number, so they are not part of the content.
     """
@@ -84,6 +86,7 @@ class Job:
     model: Model
     task: Task
     settings: Mapping[str, Any]
+    reference: Task | None = None
     needs: tuple[str, ...] = field(default=(), compare=False)
     cost: float = field(default=1.0, compare=False)
 
@@ -96,7 +99,7 @@ class Job:
             "model": self.model.content,
             "task": self.task.content,
             "settings": dict(self.settings),
-        }
+        } | ({"reference": self.reference.content} if self.reference else {})
 
     @cached_property
     def id(self) -> str:

@@ -4,5 +4,6 @@ Apart from the jobs themselves, so that a sweep can be planned without importing
 """
 
 EMBED = 1
+SCORE = 2
 FINETUNE = 1
 PRETRAIN = 1

@@ -139,9 +139,10 @@ class FeatureStats:
         """[b, T] one-hot classes in order of appearance, or the targets as they are."""
         if probe.target != "classes":
             return tensor(probe.labels.reshape(len(probe), -1)).to(self.device)
-        ids = [self._classes.setdefault(label, len(self._classes)) for label in probe.labels.tolist()]
-        if len({type(label) for label in self._classes}) > 1:
+        labels = probe.labels.tolist()
+        if self._classes and isinstance(labels[0], str) != isinstance(next(iter(self._classes)), str):
             raise ValueError("labels must be of one kind in all batches, got integers and strings")
+        ids = [self._classes.setdefault(label, len(self._classes)) for label in labels]
         self._grow()
         return torch.nn.functional.one_hot(torch.tensor(ids, device=self.device), len(self._classes)).double()
 
@@ -167,8 +168,8 @@ class FeatureStats:
         if not other.examples:
             return self
         if not self.examples:
-            self.__dict__.update({key: dict(value) if isinstance(value, dict) else value
-                                  for key, value in other.__dict__.items()})  # fmt: skip
+            self.__dict__.update({name: dict(value) if isinstance(value, dict) else value
+                                  for name, value in other.__dict__.items()})  # fmt: skip
             return self
         if (self.dim, self.target, self._source) != (other.dim, other.target, other._source):
             raise ValueError("sums must be of the same features and kind of labels to merge")

@@ -1,13 +1,19 @@
 """JobQueue: which ready job a free worker takes next. Pure bookkeeping: no Ray, no clock, no I/O.
 
 Each worker keeps the model it has loaded while that model has ready jobs; a worker without one takes the model with
-the most work left that nobody else holds; at the tail it steals. Within a model the longest job goes first.
+the most work left that nobody else holds; at the tail it steals. Within a model, jobs that build on another one go
+first and task by task, while the worker still has its features at hand; then the longest.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 from sweeps.types import Job
+
+
+def _urgency(job: Job) -> tuple[bool, str, float, str]:
+    """Ascending: the last is taken first."""
+    return bool(job.needs), job.task.name if job.needs else "", job.cost, job.id
 
 
 class JobQueue:
@@ -33,7 +39,7 @@ class JobQueue:
 
     def _push(self, job: Job) -> None:
         self._ready[job.model.name].append(job)
-        self._ready[job.model.name].sort(key=lambda each: (each.cost, each.id))
+        self._ready[job.model.name].sort(key=_urgency)
 
     def __bool__(self) -> bool:
         """True while some job is not settled."""

@@ -8,6 +8,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {
         "embed": "sweeps.jobs.embed:run",
         "score": "sweeps.jobs.score:run",
+        "early": "sweeps.jobs.early:run",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",
         "pretrain": "sweeps.jobs.pretrain:run",

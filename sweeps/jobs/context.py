@@ -13,6 +13,8 @@ from sweeps.tasks.load import Preprocess, pixels
 from sweeps.types import Model, Task
 from sweeps.zoo.load import Loaded, load
 
+KEPT = 2  # the features being scored, and those of a reference task
+
 
 @dataclass
 class Context:
@@ -23,7 +25,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
-        self._kept: tuple[str, Any] | None = None
+        self._kept: dict[str, Any] = {}
 
     def model(self, model: Model, *, classes: int | None, image_size: int | None, seed: int = 0) -> Loaded:
         """The model as freshly loaded; the one asked for last is kept and its weights are put back."""
@@ -45,14 +47,17 @@ class Context:
         return _view(images), torch.from_numpy(labels)
 
     def keep(self, key: str, make: Callable[[], Any]) -> Any:
-        """``make()``, or what it returned when the same key was asked for last."""
-        if self._kept is None or self._kept[0] != key:
-            self._kept = (key, make())
-        return self._kept[1]
+        """``make()``, or what it returned while the key is one of the last asked for."""
+        value = self._kept.pop(key, None) or make()
+        self._kept[key] = value  # the latest is last
+        while len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return value
 
     def forget(self) -> None:
         """Drop everything kept, as after running out of memory."""
-        self._model = self._kept = None
+        self._model = None
+        self._kept.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

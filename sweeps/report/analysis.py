@@ -15,6 +15,7 @@ from sweeps.report.choice import Ground, answers
 from sweeps.report.evidence import Evidence, gather
 from sweeps.report.regrets import Question, regrets
 from sweeps.report.selection import Views
+from sweeps.report.trust import order, trust
 from sweeps.report.words import count, listing, proxy
 from sweeps.store import Store
 from sweeps.types import Row
@@ -31,11 +32,15 @@ class Members(Protocol):
 
 @dataclass(frozen=True)
 class Derived:
-    """The derived tables by name, notes on what was left out of them, and the evidence that they stand on."""
+    """The derived tables by name, notes on what was left out of them, and the evidence that they stand on.
+
+    ``order`` says how sure the rankings are that the answer's strategy read.
+    """
 
     tables: dict[str, list[Row]]
     notes: tuple[str, ...]
     evidence: Evidence
+    order: Sequence[Row] = ()
 
 
 def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: Sequence[int],
@@ -60,20 +65,22 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
                for name, pool in pools.items()}  # fmt: skip
-    judged = regrets(cells, evidence.task_names, views, Question(members, strategies, budgets, bootstrap, seed))
-    pool = main_pool(members)
-    picked, silent = _picks(views, evidence.task_names, members.get(pool, []), answer_strategy, answer_budget, seed)
-    ground = Ground(evidence.runs, cells, members.get(pool, []), evidence.scratch,
+    question = Question(members, strategies, budgets, bootstrap, seed)
+    judged = regrets(cells, evidence.task_names, views, question)
+    pooled = members.get(main_pool(members), [])
+    picked, silent = _picks(views, evidence.task_names, pooled, answer_strategy, answer_budget, seed)
+    ground = Ground(evidence.runs, cells, pooled, evidence.scratch,
                     {row["task"]: row["group"] for row in evidence.tasks})  # fmt: skip
     tables = {
         "accuracies": cells.rows,
         "regret": judged.regret,
         "strategies": judged.strategies,
         "correlations": _correlations(evidence, cells.rows, views),
+        "proxies": trust(cells, evidence.task_names, views, question),
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
     }
     notes = [*_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
-    return Derived(tables, tuple(dict.fromkeys(notes)), evidence)
+    return Derived(tables, tuple(dict.fromkeys(notes)), evidence, order(answer_strategy, picked, views, sorted(pooled)))
 
 
 def _picks(views: Views, tasks: Iterable[str], pool: Sequence[str], strategy: str, budget: int, seed: int,
@@ -107,7 +114,7 @@ def _correlations(evidence: Evidence, accuracy: Sequence[Row], views: Views) -> 
     rows = []
     for task in evidence.task_names:
         reached = _column(known.get((task, model)) for model in evidence.pool)
-        for name in views.proxies:
+        for name in views.names:
             scored = views.scored(task, name)
             if not scored:
                 continue
@@ -136,13 +143,14 @@ def _cells(cells: Cells) -> list[str]:
 
 
 def _unscored(evidence: Evidence, views: Views) -> list[str]:
-    """Says where a proxy lacks models of the pool: strategies rank those last."""
-    lacking: dict[str, list[str]] = {}
-    for task in evidence.task_names:
-        for name in views.proxies:
-            if scored := views.scored(task, name):
-                missing = [f"{model} on {task}" for model in evidence.pool if model not in scored]
-                lacking.setdefault(name, []).extend(missing)
-    return [f"{proxy(name)} has no score for {listing(cells)}: strategies that read it rank "
+    """Says where proxies lack models of the pool: strategies rank those last."""
+    lacking: dict[tuple[str, ...], list[str]] = {}
+    for name in views.proxies:
+        scored = {task: found for task in evidence.task_names if (found := views.scored(task, name))}
+        cells = tuple(f"{model} on {task}" for task, found in scored.items()
+                      for model in evidence.pool if model not in found)  # fmt: skip
+        lacking.setdefault(cells, []).append(name)
+    return [f"{listing(proxy(name) for name in names)} {'has' if len(names) == 1 else 'have'} no score for "
+            f"{listing(cells)}: strategies that read {'it' if len(names) == 1 else 'them'} rank "
             f"{'this model' if len(cells) == 1 else 'these models'} last"
-            for name, cells in lacking.items() if cells]  # fmt: skip
+            for cells, names in lacking.items() if cells]  # fmt: skip

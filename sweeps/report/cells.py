@@ -47,6 +47,10 @@ class Cells:
         """Cells without a row."""
         return {*self.waiting, *self.broken}
 
+    def unfinished(self, models: Collection[str]) -> set[str]:
+        """Tasks on which one of these models was not tried yet: the best of half a pool is no oracle."""
+        return {cell.task for cell in self.waiting if cell.model in models}
+
 
 def accuracies(runs: Iterable[Row], plan: Iterable[Row], tried: Collection[str], models: Iterable[Row]) -> Cells:
     """The accuracy of every complete cell of the grid.

@@ -153,10 +153,19 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
         tasks=store.rows("tasks"),
         plan=plan,
         jobs=[row for row in store.rows("jobs") if row["job"] in planned or _search(row) in planned],
-        scores=planned_only(store.rows("scores"), planned),
+        scores=planned_only(_scores(store), planned),
         runs=planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned),
         faults=faults or {},
     )
+
+
+def _scores(store: Store) -> list[Row]:
+    """Rows of ``scores``; their replicates, hundreds a row, stay arrays."""
+    table = store.read("scores")
+    replicates = [None if each.values is None else each.values.to_numpy(zero_copy_only=False)
+                  for each in table["replicates"]]  # fmt: skip
+    return [row | {"replicates": drawn}
+            for row, drawn in zip(table.drop_columns(["replicates"]).to_pylist(), replicates, strict=True)]  # fmt: skip
 
 
 def _search(job: Row) -> str | None:

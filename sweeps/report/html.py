@@ -17,11 +17,12 @@ from sweeps.errors import OutputError
 from sweeps.report import figures, panels, tables, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
+from sweeps.report.forest import forest
 from sweeps.report.tables import Table
 from sweeps.types import Row
 
 FILE = "report.html"
-MOST_PROXIES = 8  # drawn; all are in the table
+MOST_PROXIES = 6  # drawn; all are in the table
 
 
 class Folded(NamedTuple):
@@ -29,16 +30,22 @@ class Folded(NamedTuple):
 
     title: str
     picture: Markup
+    open: bool = False
 
 
 class Section(NamedTuple):
-    """A part of the page; ``missing`` says why there is nothing to show, when there is nothing."""
+    """A part of the page; ``missing`` says why there is nothing to show, when there is nothing.
+
+    ``table`` stands above the pictures, ``below`` below them; ``narrow`` replaces ``pictures`` on a narrow screen.
+    """
 
     key: str
     title: str
     lead: str = ""
     missing: str = ""
     pictures: Sequence[Markup] = ()
+    narrow: Sequence[Markup] = ()
+    below: Table | None = None
     folded: Sequence[Folded] = ()
     table: Table | None = None
     more: Sequence[Table] = ()
@@ -75,7 +82,7 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     """The page as text."""
     rows, evidence = derived.tables, derived.evidence
     sections = [
-        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _proxies(evidence, rows),
+        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _proxies(evidence, rows, derived.order),
         _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows), _failures(evidence),
         _missing(evidence, derived.notes), _models(evidence),
     ]  # fmt: skip
@@ -190,25 +197,42 @@ def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     return Section("regret", "Regret on every task", lead, pictures=_pictures(drawn[first]), folded=folded)
 
 
-def _proxies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    asked = " ".join({row["strategy"] for row in rows["answer"]})
-    names = sorted({row["proxy"] for row in evidence.scores}, key=lambda name: (name not in asked, name))
+def _proxies(evidence: Evidence, rows: dict[str, list[Row]], order: Sequence[Row]) -> Section:
+    title = "Which proxy can be trusted?"
+    trusted = rows["proxies"]
+    pools = list(dict.fromkeys(row["pool"] for row in rows["proxies"]))
+    first = _main_pool(pools) if pools else ""
+    here = [row for row in trusted if row["pool"] == first]
+    pictures = [
+        (name, svg) for name in _drawn(evidence, rows["answer"], here) if (svg := _scatter(evidence, rows, name))
+    ]
+    more = [tables.trust(trusted, pool) for pool in pools if pool != first]
+    more += [tables.order(order, rows["answer"])] if order else []
+    more += [tables.correlations(rows["correlations"])] if rows["correlations"] else []
+    if not (pictures or more or here):
+        return Section("proxies", title, missing="Scores cannot be compared with accuracy yet, because no model is "
+                       "fine-tuned." if evidence.scores else "No proxy has been scored yet.")  # fmt: skip
+    lead = ("A proxy scores a model from one forward pass. Regret asks whether its best-scored model was worth "
+            "fine-tuning; τ, the weighted rank correlation with accuracy, whether it orders all of them. Intervals "
+            "resample tasks, fine-tuning repeats and, where possible, the examples behind the scores.")  # fmt: skip
+    folded = [Folded(f"{words.proxy(name)} against accuracy", _markup(svg), number == 0)
+              for number, (name, svg) in enumerate(pictures)]  # fmt: skip
+    return Section("proxies", title, lead, notes=words.trust(here), pictures=_pictures(forest(trusted, first)),
+                   narrow=_pictures(forest(trusted, first, figures.NARROW)), folded=folded, more=more,
+                   below=tables.trust(trusted, first) if here else None)  # fmt: skip
+
+
+def _drawn(evidence: Evidence, answer: Sequence[Row], trusted: Sequence[Row]) -> list[str]:
+    """The proxies worth a picture: the answer's, the study's two, then those that lose least."""
+    asked = [row["strategy"].removeprefix("hybrid_") for row in answer]
+    scored = {row["proxy"] for row in evidence.scores}
+    wanted = [*asked, *words.STUDY, *(row["proxy"] for row in trusted), *sorted(scored)]
+    return [name for name in dict.fromkeys(wanted) if name in scored][:MOST_PROXIES]
+
+
+def _scatter(evidence: Evidence, rows: dict[str, list[Row]], name: str) -> str:
     accuracies = [row for row in rows["accuracies"] if row["model"] not in evidence.scratch]
-    drawn = {name: panels.scatter(evidence.scores, accuracies, rows["answer"], rows["correlations"], name,
-                                  evidence.task_names) for name in names[:MOST_PROXIES]}  # fmt: skip
-    pictures = [(name, svg) for name, svg in drawn.items() if svg]
-    table = tables.correlations(rows["correlations"]) if rows["correlations"] else None
-    if not pictures and not table:
-        missing = ("No proxy has been scored yet." if not names
-                   else "Scores cannot be compared with accuracy yet, because no model is fine-tuned.")  # fmt: skip
-        return Section("proxies", "Do the proxies order the models?", missing=missing)
-    lead = ("A proxy scores a model from one forward pass. τ is the weighted rank correlation of score and accuracy; "
-            "a low τ with the best model at the right edge still means no regret."
-            + (f" {words.count(len(names) - MOST_PROXIES, 'further proxy', 'further proxies')} "
-               "can be found in the table." if len(names) > MOST_PROXIES else ""))  # fmt: skip
-    folded = [Folded(f"{words.proxy(name)} against accuracy", _markup(svg)) for name, svg in pictures[1:]]
-    return Section("proxies", "Do the proxies order the models?", lead, folded=folded,
-                   pictures=_pictures(*(svg for _, svg in pictures[:1])), more=[table] if table else [])  # fmt: skip
+    return panels.scatter(evidence.scores, accuracies, rows["answer"], rows["correlations"], name, evidence.task_names)
 
 
 def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:

@@ -1,7 +1,7 @@
 """The pictures of one thing at a time: proxies against accuracy, searches, cost. SVG, or "" without data."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,19 +23,31 @@ _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
 
+class Point(NamedTuple):
+    """One model in a panel, with the interval of its score where there is one."""
+
+    score: float
+    accuracy: float
+    model: str
+    low: float | None
+    high: float | None
+
+
 def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[Row], correlations: Sequence[Row],
             name: str, tasks: Sequence[str]) -> str:  # fmt: skip
     """One proxy against accuracy, a panel per task; the best model and the picks of the answer are named."""
-    values = {(row["task"], row["model"]): row["value"] for row in scores if row["proxy"] == name}
-    points: dict[str, list[tuple[float, float, str]]] = {task: [] for task in tasks}
+    values = {(row["task"], row["model"]): row for row in scores if row["proxy"] == name and row["value"] is not None}
+    points: dict[str, list[Point]] = {task: [] for task in tasks}
     for row in accuracies:
-        value = values.get((row["task"], row["model"]))
-        if value is not None and row["accuracy"] is not None and row["task"] in points:
-            points[row["task"]].append((value, row["accuracy"], row["model"]))
+        score = values.get((row["task"], row["model"]))
+        if score is not None and row["accuracy"] is not None and row["task"] in points:
+            points[row["task"]].append(
+                Point(score["value"], row["accuracy"], row["model"], score["low"], score["high"])
+            )
     shown = [task for task in tasks if len(points[task]) > 1]
     if not shown:
         return ""
-    short = short_names({model for found in points.values() for _, _, model in found}, 20)
+    short = short_names({point.model for found in points.values() for point in found}, 20)
     titles = short_names(shown, 24)
     agreement = {row["task"]: row["weighted_tau"] for row in correlations if row["proxy"] == name}
     chosen = {row["task"]: set(row["picks"] or ()) for row in answer}
@@ -55,17 +67,18 @@ def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[R
                  (f"{words.proxy(name)} score", "test accuracy"))  # fmt: skip
 
 
-def _scatter_panel(axes: Axes, points: Sequence[tuple[float, float, str]], picked: set[str],
-                   short: Mapping[str, str]) -> None:  # fmt: skip
-    best = max(points, key=lambda point: point[1])[2]
+def _scatter_panel(axes: Axes, points: Sequence[Point], picked: set[str], short: Mapping[str, str]) -> None:
+    best = max(points, key=lambda point: point.accuracy).model
     axes.margins(0.12, 0.14)
     named = []
-    for x, y, model in sorted(points, key=lambda point: point[2] in picked | {best}):
+    for x, y, model, low, high in sorted(points, key=lambda point: point.model in picked | {best}):
         tint = colour("good" if model == best else "accent" if model in picked else "muted")
         solid = model == best or model in picked
         mark = axes.plot(x, y, "D" if model == best else "o", markersize=7 if solid else 6, markeredgewidth=1.2,
                          markeredgecolor=tint, markerfacecolor=tint if solid else "none")[0]  # fmt: skip
-        tip(mark, f"{model}: score {words.real(x, 3)}, accuracy {words.percent(y)}")
+        if low is not None and high is not None:
+            axes.plot([low, high], [y, y], color=tint, linewidth=1, alpha=0.5, zorder=1)
+        tip(mark, f"{model}: score {words.real_within(x, low, high, 3)}, accuracy {words.percent(y)}")
         if model == best and model in picked:
             axes.plot(x, y, "o", markersize=13, markerfacecolor="none", markeredgecolor=colour("accent"))
         if solid:
@@ -73,7 +86,7 @@ def _scatter_panel(axes: Axes, points: Sequence[tuple[float, float, str]], picke
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    place(axes, sorted(named, key=lambda label: -label[1])[:4], [(x, y) for x, y, _ in points], 9.5)
+    place(axes, sorted(named, key=lambda label: -label[1])[:4], [point[:2] for point in points], 9.5)
 
 
 def searches(runs: Sequence[Row], answer: Sequence[Row], tasks: Sequence[str]) -> tuple[str, int]:

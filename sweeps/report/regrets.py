@@ -78,7 +78,7 @@ def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question
     drawn = {task: _resampled(rows, question.bootstrap, (question.seed, place))
              for place, (task, rows) in enumerate(by_task.items())}  # fmt: skip
     for pool, members in question.pools.items():
-        open_tasks = {cell.task for cell in cells.waiting if cell.model in members}
+        open_tasks = cells.unfinished(members)
         found = [_in_pool(task, members, by_task[task], drawn[task]) for task in tasks if task not in open_tasks]
         _one_pool(result, pool, [task for task in found if task.models], views, question)
         if open_tasks:

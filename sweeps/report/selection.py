@@ -4,13 +4,23 @@ What a strategy sees and how it is named is :mod:`sweeps.picks`, the same as for
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
 
 from sweeps import picks as seen
 from sweeps.errors import ConfigError
-from sweeps.report.words import listing, proxy
+from sweeps.report import words
 from sweeps.types import Row
+from taskrel.aggregate import COMBINED, combine
+from taskrel.static import STATIC
+from taskrel.strategies import TaskView
 from taskrel.types import Pick
+
+Floats = npt.NDArray[np.float64]
 
 
 class Views:
@@ -24,22 +34,51 @@ class Views:
             models: rows of ``models``.
             scores: rows of ``scores``.
             jobs: rows of ``jobs``; the forward pass behind a score is paid by those of kind ``embed``.
-            accuracies: rows of ``accuracies``, for strategies that are allowed to know the outcome.
+            accuracies: rows of ``accuracies``, for strategies that are allowed to know outcomes.
             proxies: names that a strategy may be made of, besides those scored.
         """
         self._candidates = {candidate.model: candidate for candidate in seen.candidates(models)}
-        forward = {(row["model"], row["task"]): row["seconds"] for row in jobs if row["kind"] == "embed"}
+        self._forward = {(row["model"], row["task"]): row["seconds"] for row in jobs if row["kind"] == "embed"}
         self._scores: dict[str, list[Row]] = {}
         for row in scores:
-            seconds = _sum(row["seconds"], forward.get((row["model"], row["task"]), 0.0))
-            self._scores.setdefault(row["task"], []).append(row | {"seconds": seconds})
+            self._scores.setdefault(row["task"], []).append(row)
         self.proxies = sorted({*proxies, *(row["proxy"] for rows in self._scores.values() for row in rows)})
-        self._means = _means(accuracies)
+        self._reached: dict[str, dict[str, float]] = {}
+        for row in accuracies:
+            if row["accuracy"] is not None and row["model"] in self._candidates:
+                self._reached.setdefault(row["task"], {})[row["model"]] = row["accuracy"]
+        self._views: dict[tuple[str, tuple[str, ...]], TaskView] = {}
 
-    def scored(self, task: str, name: str) -> Mapping[str, float]:
-        """Model -> score, for the models that have one."""
-        return {row["model"]: row["value"] for row in self._scores.get(task, ())
-                if row["proxy"] == name and row["value"] is not None}  # fmt: skip
+    @property
+    def names(self) -> list[str]:
+        """Every score there can be: measured, then combined from measured ones, then static."""
+        combined = [name for name, entry in COMBINED.items() if set(entry.parts) <= set(self.proxies)]
+        return [*self.proxies, *combined, *(name for name in STATIC if name not in self.proxies)]
+
+    def scored(self, task: str, name: str, pool: Iterable[str] | None = None) -> Mapping[str, float]:
+        """Model -> score, for the models that have one; a combined score is relative to the pool (or the whole zoo)."""
+        members = self._candidates if pool is None else [model for model in pool if model in self._candidates]
+        column = self._view(task, members).scores.get(name, {}) if members else {}
+        return {model: value for model, value in column.items() if value is not None}
+
+    def replicates(self, task: str, name: str, pool: Sequence[str]) -> Floats | None:
+        """[M, K] a score over resampled examples, NaN for models without; None where no model has any."""
+        parts = {part: self._drawn(task, part, pool) for part in seen.measured(name)}
+        known = [drawn.shape[1] for drawn in parts.values() if drawn is not None]
+        if not parts or len(known) < len(parts):
+            return None
+        if name not in COMBINED:
+            return parts[name]
+        columns = [combine(name, {part: _nones(drawn[:, number]) for part, drawn in parts.items() if drawn is not None})
+                   for number in range(min(known))]  # fmt: skip
+        return np.array([[np.nan if value is None else value for value in column] for column in columns]).T
+
+    def seconds(self, task: str, name: str, pool: Sequence[str]) -> list[float]:
+        """What computing a score took for each model where that is known, the forward pass not included."""
+        took = {(row["model"], row["proxy"]): row["seconds"] for row in self._scores.get(task, ())
+                if row["value"] is not None}  # fmt: skip
+        each = [[took.get((model, part)) for part in seen.measured(name)] for model in pool]
+        return [sum(numbers) for numbers in each if None not in numbers]  # type: ignore[arg-type]
 
     def least_budget(self, strategy: str) -> int:
         """The smallest budget at which a strategy is defined."""
@@ -54,32 +93,66 @@ class Views:
             made = seen.builder(strategy, self.proxies)
         except ConfigError as error:
             return str(error)
-        candidates = [self._candidates[name] for name in sorted(pool) if name in self._candidates]
-        if not candidates:
+        members = sorted(name for name in pool if name in self._candidates)
+        if not members:
             return "the pool is empty"
-        lacking = [name for name in made.proxies if not self.scored(task, name)]
-        if lacking:
-            return f"no model has a {listing(proxy(name) for name in lacking)} score"
-        if made.needs_accuracies and not self._means:
+        for name in made.proxies:
+            if not self.scored(task, name, members):
+                return self._lacking(task, name, members)
+        if made.needs_accuracies and not self._reached:
             return "no model is fine-tuned"
-        view = seen.view(task, candidates, self._scores.get(task, ()), self._means)
-        return made(view, seed=seed).ask(len(candidates))
+        return made(self._view(task, members), seed=seed).ask(len(members))
+
+    def _lacking(self, task: str, name: str, pool: Sequence[str]) -> str:
+        """Why no model has that score."""
+        if name in STATIC:
+            return f"{words.proxy(name)} is not known of any model"
+        lacking = [part for part in seen.measured(name) if not self.scored(task, part, pool)] or [name]
+        return f"no model has a {words.listing(words.proxy(part) for part in lacking)} score"
+
+    def _view(self, task: str, pool: Iterable[str]) -> TaskView:
+        """The task with its costs, the forward pass included; kept, as every strategy looks at it."""
+        names = tuple(sorted(pool))
+        if (task, names) not in self._views:
+            elsewhere = {other: reached for other, reached in self._reached.items() if other != task}
+            view = seen.view(task, [self._candidates[name] for name in names], self._scores.get(task, ()),
+                             self._means, elsewhere)  # fmt: skip
+            seconds = {
+                score: column if score in STATIC else
+                {model: _sum(took, self._forward.get((model, task), 0.0)) for model, took in column.items()}
+                for score, column in view.score_seconds.items()
+            }  # fmt: skip
+            self._views[task, names] = replace(view, score_seconds=seconds)
+        return self._views[task, names]
+
+    @cached_property
+    def _means(self) -> dict[str, float | None]:
+        """Model -> mean accuracy over the tasks on which it has one."""
+        known: dict[str, list[float]] = {}
+        for reached in self._reached.values():
+            for model, accuracy in reached.items():
+                known.setdefault(model, []).append(accuracy)
+        return {model: fmean(values) for model, values in known.items()}
+
+    def _drawn(self, task: str, proxy: str, pool: Sequence[str]) -> Floats | None:
+        found = {row["model"]: row["replicates"] for row in self._scores.get(task, ())
+                 if row["proxy"] == proxy and row["replicates"] is not None and len(row["replicates"])}  # fmt: skip
+        number = min((len(found[model]) for model in pool if model in found), default=0)
+        if not number:
+            return None
+        nothing = np.full(number, np.nan)
+        return np.stack([np.asarray(found.get(model, nothing), dtype=np.float64)[:number] for model in pool])
 
 
 def left_out(strategy: str, reasons: Mapping[str, Sequence[str]], pool: str) -> list[str]:
     """A note for each reason why a strategy is missing on some tasks."""
-    return [f"strategy {strategy} is left out in pool {pool} on {listing(tasks)}: {reason}"
+    return [f"strategy {strategy} is left out in pool {pool} on {words.listing(tasks)}: {reason}"
             for reason, tasks in reasons.items()]  # fmt: skip
+
+
+def _nones(column: Floats) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in column]
 
 
 def _sum(seconds: float | None, more: float | None) -> float | None:
     return None if seconds is None or more is None else seconds + more
-
-
-def _means(accuracies: Iterable[Row]) -> dict[str, float | None]:
-    """Model -> mean accuracy over the tasks on which it has one."""
-    known: dict[str, list[float]] = {}
-    for row in accuracies:
-        if row["accuracy"] is not None:
-            known.setdefault(row["model"], []).append(row["accuracy"])
-    return {model: fmean(values) for model, values in known.items()}

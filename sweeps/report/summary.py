@@ -14,7 +14,7 @@ from rich.text import Text
 from sweeps.report import words
 from sweeps.types import Row
 
-MOST_LINES = 10
+MOST_LINES, MOST_PROXIES = 10, 8
 _STYLES = {"task": "bold", "model": "bold cyan", "rate": "bold cyan", "accuracy": "bold", "regret": "bold"}
 
 
@@ -32,6 +32,7 @@ def show(console: Console, out: Path, derived: Mapping[str, Sequence[Row]], fail
     """
     _answers(console, derived["answer"])
     _strategies(console, derived["strategies"])
+    _trust(console, derived["proxies"])
     _failures(console, failures)
     for note in notes[:MOST_LINES]:
         _say(console, "note: ", note, "yellow")
@@ -82,6 +83,37 @@ def _mean(row: Row | None, *, bounds: bool) -> str:
         return words.MISSING
     value = row["mean_relative_regret"]
     return words.within(value, row["low"], row["high"]) if bounds else words.percent(value)
+
+
+def _trust(console: Console, rows: Sequence[Row]) -> None:
+    """The proxies that lose least, the study's two, the static baselines and random, in the first pool."""
+    here = [row for row in rows if row["pool"] == rows[0]["pool"]]
+    scores = [row for row in here if row["kind"] in ("proxy", "combined")]
+    if not scores:
+        return
+    shown = [row for row in here if row in scores[:MOST_PROXIES] or row["kind"] not in ("proxy", "combined")
+             or row["proxy"] in words.STUDY]  # fmt: skip
+    title = f"Which proxy to trust in pool {words.printable(rows[0]['pool'])}: relative regret, and the order of models"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("proxy")
+    for heading in ("1 model tuned", "2 models", "weighted tau"):
+        table.add_column(heading, justify="right")
+    for row in shown:
+        name = words.printable(words.proxy(row["proxy"])) + (" *" if row["kind"] == "static" else "")
+        regret, tau = _bounded(row, "relative_regret_1"), _bounded(row, "weighted_tau")
+        second = words.percent(row["relative_regret_2"])
+        table.add_row(Text(name), words.within(*regret), second, words.real_within(*tau))
+    console.print(table)
+    left = len(scores) - sum(row in shown for row in scores)
+    floors = [row["tau_floor"] for row in here if row["kind"] == "random" and row["tau_floor"] is not None]
+    said = ["* never looks at the task"] if any(row["kind"] == "static" for row in shown) else []
+    said += [f"random scores reach a tau of {words.real(floor)} by luck" for floor in floors]
+    said += [f"{words.count(left, 'more proxy', 'more proxies')} in the report"] if left else []
+    console.print(Text("; ".join(said), "dim"))
+
+
+def _bounded(row: Row, column: str) -> tuple[float | None, float | None, float | None]:
+    return row[column], row[f"{column}_low"], row[f"{column}_high"]
 
 
 def _failures(console: Console, failures: Sequence[Row]) -> None:

@@ -1,6 +1,6 @@
 """The tables of the page: which columns, in which order, formatted by ``words``. Knows no HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sweeps.report import words
@@ -137,6 +137,65 @@ def strategies(rows: Sequence[Row], pool: str) -> Table:
     return Table(f"Selection strategies in pool {pool}", columns, entries)
 
 
+def trust(rows: Sequence[Row], pool: str) -> Table:
+    """How every score does in one pool, best first as the picture has them."""
+    columns = (
+        Column("proxy"), Column("kind", False, "combined: relative to all models; static: never looks at the task"),
+        Column("relative regret, one model", True, "mean over tasks of fine-tuning the best-scored model"),
+        Column("two models", True, "relative regret of fine-tuning the two best-scored models"),
+        Column("weighted tau", True, "mean over tasks, weighing the top of the ranking most"),
+        Column("luck", True, "the magnitude that the mean tau of random scores exceeds in 5% of draws"),
+        Column("Pearson", True), Column("tasks", True),
+        Column("missing", True, "models x tasks without a score; strategies rank them last"),
+        Column("flat", True, "tasks on which all scores are equal: their tau counts as 0"),
+        Column("time", True, "of one score, the forward pass not included"),
+    )  # fmt: skip
+    entries = [
+        (
+            _text(words.proxy(row["proxy"])), _text(row["kind"]), _relative(row, "relative_regret_1", "strong"),
+            _relative(row, "relative_regret_2"), _plain(row, "weighted_tau"), _real(row["tau_floor"]),
+            _plain(row, "pearson"), _whole(row["tasks"]), _whole(row["missing"]), _whole(row["flat"]),
+            _time(row["seconds"]),
+        )
+        for row in rows if row["pool"] == pool
+    ]  # fmt: skip
+    return Table(f"Every proxy, combined and static score in pool {pool}", columns, entries)
+
+
+def _relative(row: Row, column: str, mark: str = "") -> Entry:
+    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return _number(words.within(value, low, high), value, mark)
+
+
+def _plain(row: Row, column: str) -> Entry:
+    value, low, high = (row[f"{column}{end}"] for end in ("", "_low", "_high"))
+    return _number(words.real_within(value, low, high), value)
+
+
+def order(rows: Sequence[Row], answer: Sequence[Row]) -> Table:
+    """How sure the ranking by score is that the answer's strategy read; models that are never near the top left out."""
+    picked = {(row["task"], name) for row in answer for name in row["picks"] or ()}
+    columns = (
+        Column("task"), Column("model"), Column("proxy"), Column("score", True), Column("rank", True),
+        Column("95% of ranks", True, "over resampled examples, the same for all models of the task"),
+        Column("ranked first", True, "in how many of the resamples the model is ranked first"), Column("picked"),
+    )  # fmt: skip
+    entries = [
+        (
+            _text(row["task"]), _text(row["model"]), _text(words.proxy(row["proxy"])), _real(row["score"]),
+            _rank(row["rank"]), Entry(f"{row['rank_low']:g} to {row['rank_high']:g}", row["rank_low"]),
+            _share(row["top"], "strong"), Entry("picked" if (row["task"], row["model"]) in picked else ""),
+        )
+        for row in rows if row["top"] >= 0.005 or row["rank"] < 4 or (row["task"], row["model"]) in picked
+    ]  # fmt: skip
+    names = words.listing(dict.fromkeys(words.proxy(row["proxy"]) for row in rows))
+    return Table(f"How sure the order by {names} is: ranks over resampled examples", columns, entries)
+
+
+def _rank(value: float) -> Entry:
+    return Entry(f"{value:g}", value)
+
+
 def correlations(rows: Sequence[Row]) -> Table:
     """How well each proxy orders the models of each task."""
     columns = (Column("task"), Column("proxy"), Column("weighted tau", True), Column("Pearson", True),
@@ -200,10 +259,20 @@ def failures(evidence: Evidence) -> Table:
         diverged.setdefault((row["learning_rate"], row["model"], row["task"]), []).append(row)
     faults += [(f"{words.count(len(found), 'run')} diverged at learning rate {words.rate(rate)}",
                 found[0]["reason"], found[0]) for (rate, _, _), found in diverged.items()]  # fmt: skip
-    faults += [(f"no {words.proxy(row['proxy'])} score", row["reason"], row) for row in evidence.unscored]
+    unscored: dict[tuple[str, str | None], list[Row]] = {}
+    for row in evidence.unscored:
+        unscored.setdefault((row["proxy"], row["reason"]), []).append(row)
+    faults += [(f"no {words.proxy(name)} score", reason, {key: _few(row[key] for row in found)
+                for key in ("model", "task")}) for (name, reason), found in unscored.items()]  # fmt: skip
     entries = [(_text(what), _text(row["model"]), _text(row["task"]), _text(words.one_line(reason)))
                for what, reason, row in faults]  # fmt: skip
     return Table("What failed, and why", columns, entries)
+
+
+def _few(names: Iterable[str]) -> str:
+    """One name, or how many there are."""
+    found = set(names)
+    return found.pop() if len(found) == 1 else f"{len(found)} of them"
 
 
 def missing(evidence: Evidence) -> Table:

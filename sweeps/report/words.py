@@ -11,14 +11,16 @@ from typing import NamedTuple
 from sweeps.types import Row
 
 MISSING = "n/a"
-_STRATEGIES = {
-    "agnostic": "agnostic",
-    "knn": "kNN",
-    "hybrid_linear": "hybrid linear",
-    "hybrid_knn": "hybrid kNN",
-    "oracle": "agnostic oracle",
-}
-_PROXIES = {"knn": "kNN", "logme": "LogME"}
+STUDY = ("linear", "knn")  # the proxies of the study, shown whatever they are worth
+_STRATEGIES = {"oracle": "agnostic oracle"}
+_PROXIES = {
+    "knn": "kNN", "knn_loo": "kNN leave-one-out", "logme": "LogME", "hscore": "H-score",
+    "shrinkage_hscore": "shrinkage H-score", "lda": "LDA", "sfda": "SFDA", "ncc": "NCC", "msc": "MSC",
+    "transrate": "TransRate", "gbc": "GBC", "lfc": "LFC", "parc": "PARC", "ncti": "NCTI", "ncti_seli": "NCTI SELI",
+    "ncti_ncc": "NCTI NCC", "ncti_vc": "NCTI VC", "etran": "ETran", "pactran": "PACTran", "nleep": "NLEEP",
+    "leep": "LEEP", "eep": "EEP", "nce": "NCE", "otce": "OTCE", "released": "release year",
+    "static_rank": "rank on other tasks", "rank_mean": "mean rank",
+}  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -51,6 +53,12 @@ def within(value: float | None, low: float | None, high: float | None) -> str:
 def real(value: float | None, digits: int = 2) -> str:
     """A plain number, such as a correlation or a proxy score: ``0.62``."""
     return MISSING if value is None else _number(value, digits)
+
+
+def real_within(value: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """A plain number with its interval: ``0.62 [0.40, 0.71]``."""
+    bounds = "" if low is None or high is None else f" [{real(low, digits)}, {real(high, digits)}]"
+    return f"{real(value, digits)}{bounds}"
 
 
 def rate(value: float | None) -> str:
@@ -97,13 +105,46 @@ def listing(items: Iterable[str], limit: int = 8) -> str:
 
 
 def strategy(name: str | None) -> str:
-    """How people say a strategy: ``hybrid linear`` for ``hybrid_linear``."""
-    return MISSING if name is None else _STRATEGIES.get(name, name.replace("_", " "))
+    """How people say a strategy: ``hybrid linear`` for ``hybrid_linear``, a proxy's own name for the proxy."""
+    if name is None:
+        return MISSING
+    if name.startswith("hybrid_"):
+        return f"hybrid {proxy(name.removeprefix('hybrid_'))}"
+    return _STRATEGIES.get(name, proxy(name))
 
 
 def proxy(name: str) -> str:
-    """How people write a proxy: ``kNN`` for ``knn``."""
+    """How people write a proxy, a combined or a static score: ``kNN`` for ``knn``."""
     return _PROXIES.get(name, name.replace("_", " "))
+
+
+def trust(rows: Sequence[Row]) -> list[str]:
+    """Which proxy to trust, in sentences.
+
+    Args:
+        rows: rows of ``proxies`` of one pool, the best first.
+    """
+    known = [row for row in rows if row["relative_regret_1"] is not None]
+    scores = [row for row in known if row["kind"] in ("proxy", "combined")]
+    static = [row for row in known if row["kind"] == "static"]
+    luck = [f" (a random draw: {percent(row['relative_regret_1'])})" for row in known if row["kind"] == "random"]
+    said = []
+    if scores:
+        said.append(f"With one model fine-tuned, {proxy(scores[0]['proxy'])} loses least: {_loss(scores[0])} of the "
+                    f"remaining error{''.join(luck)}.")  # fmt: skip
+    if static:
+        said.append(f"Of what is known without looking at the task, {proxy(static[0]['proxy'])} loses least: "
+                    f"{_loss(static[0])}.")  # fmt: skip
+    sure = [row for row in scores if None not in (row["weighted_tau"], row["tau_floor"])
+            and row["weighted_tau"] > row["tau_floor"]]  # fmt: skip
+    if scores:
+        said.append(f"{len(sure)} of {count(len(scores), 'proxy', 'proxies')} order the models better than random "
+                    "scores do in 95% of draws.")  # fmt: skip
+    return said
+
+
+def _loss(row: Row) -> str:
+    return within(*(row[f"relative_regret_1{end}"] for end in ("", "_low", "_high")))
 
 
 def printable(text: str) -> str:

@@ -19,3 +19,17 @@ def cards() -> Mapping[str, Mapping[str, Any]]:
     """Model name -> card, read-only, in the order of the names."""
     found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json")))
     return MappingProxyType({card["name"]: MappingProxyType(card) for card in found})
+
+
+# Year of the paper whose design or objective an embedded model is a small copy of, by part of its name.
+_YEARS = {
+    "mobilenet_v1": 2017.3, "mobilenet_v2": 2018.0, "resnet_v1": 2015.9, "resnet_v2": 2016.2, "expert": 2020.7,
+    "rotation": 2018.2, "exemplar": 2014.5, "vae": 2013.9,
+}  # fmt: skip
+
+
+def released(name: str) -> float | None:
+    """Year in which the design of an embedded model was published: of its objective, where that is the newer part."""
+    objective = name.rpartition(".")[2].partition("_")[0]
+    design = next((year for part, year in _YEARS.items() if part in name.partition(".")[0]), None)
+    return _YEARS.get(objective, design)

@@ -14,7 +14,7 @@ from sweeps.config import ModelEntry, SweepConfig, did_you_mean
 from sweeps.errors import ConfigError, ModelError
 from sweeps.fingerprint import file_digest, fingerprint
 from sweeps.types import Model, Row
-from sweeps.zoo.cards import cards
+from sweeps.zoo.cards import cards, released
 
 SCRATCH = "mini_resnet_v2_50.scratch"
 
@@ -37,8 +37,8 @@ def _from_card(name: str, card: Mapping) -> Model:
     return Model(
         name=name, source=f"timm:{name}", revision=card["sha256"], group=card["group"], family=card["architecture"],
         parameters=card["parameters"], dim=card["dim"], input_size=card["input_size"], upstream=card["upstream"],
-        upstream_size=card["upstream_size"], upstream_accuracy=card["upstream_accuracy"], licence=card["licence"],
-        summary=card["loss"],
+        upstream_size=card["upstream_size"], upstream_accuracy=card["upstream_accuracy"],
+        released=released(name), licence=card["licence"], summary=card["loss"],
     )  # fmt: skip
 
 
@@ -154,6 +154,6 @@ def facts(model: Model, measured: Row | None = None) -> Row:
         "model": model.name, "source": model.source, "group": model.group, "family": model.family,
         "parameters": measured.get("parameters") or model.parameters, "dim": measured.get("dim") or model.dim,
         "input_size": measured.get("input_size") or model.input_size, "upstream": model.upstream,
-        "upstream_size": model.upstream_size, "upstream_accuracy": model.upstream_accuracy,
+        "upstream_size": model.upstream_size, "upstream_accuracy": model.upstream_accuracy, "released": model.released,
         "pretrained": model.pretrained, "licence": model.licence, "revision": model.revision, "summary": model.summary,
     }  # fmt: skip

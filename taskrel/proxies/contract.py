@@ -6,10 +6,13 @@ particular proxy.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from taskrel.types import CannotScore, Probe, Score, Target
@@ -121,7 +124,7 @@ class Proxy:
             raise CannotScore(f"{self.name} must see the rows, sums over them do not suffice")
         if sums.target not in self.targets:
             raise CannotScore(self._wants(sums.target))
-        if sums.target == "classes" and len(sums.counts) < 2:
+        if "labels" in self.needs and sums.target == "classes" and len(sums.counts) < 2:
             raise CannotScore(f"{self.name} needs at least 2 classes, got {len(sums.counts)}")
         return float(_imported(self.sums)(sums, **settings))
 
@@ -138,7 +141,7 @@ class Proxy:
             raise CannotScore(f"{self.name} needs a reference task, got none")
         if train.target not in self.targets:
             raise CannotScore(self._wants(train.target))
-        if train.target == "classes" and len(train.classes) < 2:
+        if "labels" in self.needs and train.target == "classes" and len(train.classes) < 2:
             raise CannotScore(
                 f"{self.name} needs at least 2 classes among {len(train)} training examples, got {len(train.classes)}"
             )
@@ -152,6 +155,36 @@ class Proxy:
             raise ValueError(
                 f"val labels must be of the same kind as train labels ({train.labels.dtype}), got {val.labels.dtype}"
             )
+
+
+def declared(place: str) -> frozenset[str] | None:
+    """Names of the settings of a scoring function, read from its source without importing it (and torch with it).
+
+    Args:
+        place: "module:attribute".
+
+    Returns:
+        Its keyword-only parameters but the seed; None where the source does not tell (an object, ``**settings``).
+
+    Raises:
+        ValueError: there is no such module.
+    """
+    module, _, attribute = place.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ValueError(f"function must be in an importable module, got {place!r}")
+    try:
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == attribute:
+            named = {argument.arg for argument in node.args.kwonlyargs} - {"seed"}
+            return None if node.args.kwarg else frozenset(named)
+    return None
 
 
 def _imported(place: str) -> Callable[..., Any]:

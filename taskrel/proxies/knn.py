@@ -1,25 +1,16 @@
-"""Nearest-neighbour accuracy of the validation part against the training part.
-
-Distances come from one blocked product in float64; rows where rounding could decide which
-neighbours are nearest are settled by direct differences, so that exact ties are exact.
-"""
+"""Nearest-neighbour accuracy: of the validation part against the training part, and leave-one-out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from taskrel.types import Array, CannotScore, Probe, Score
-
-Metric = Literal["euclidean", "cosine"]
-_Floats = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.intp]
-
-# Distances held at once: 32 MiB, whatever the number of training examples.
-_BLOCK = 1 << 22
+from taskrel.pairs import Metric, all_pairs, neighbours
+from taskrel.rows import Rows, rows
+from taskrel.types import CannotScore, Probe, Score
 
 
 def score(train: Probe, val: Probe | None, *, seed: int, k: int = 1, metric: Metric = "euclidean") -> Score:
@@ -32,11 +23,11 @@ def score(train: Probe, val: Probe | None, *, seed: int, k: int = 1, metric: Met
         train: n training examples.
         val: m validation examples.
         seed: unused; part of the signature all proxies share.
-        k: number of neighbours. Equal votes go to the smallest label.
+        k: number of neighbours. Equal votes go to the smallest label, equal distances to the smallest index.
         metric: "euclidean", or "cosine" (a zero vector is at distance 1 from everything).
 
     Returns:
-        Accuracy in [0, 1], in steps of 1/m.
+        Accuracy in [0, 1], in steps of 1/m; `influence` is per validation example, the training part held fixed.
 
     Raises:
         CannotScore: there is no validation part, or k exceeds n.
@@ -48,82 +39,104 @@ def score(train: Probe, val: Probe | None, *, seed: int, k: int = 1, metric: Met
     del seed
     if val is None:
         raise CannotScore("knn needs a validation part, got none")
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    if metric not in ("euclidean", "cosine"):
-        raise ValueError(f"metric must be 'euclidean' or 'cosine', got {metric!r}")
+    _check([k], metric)
     if k > len(train):
         raise CannotScore(f"knn needs at least k={k} training examples, got {len(train)}")
-    classes, encoded = np.unique(train.labels, return_inverse=True)
+    classes, ids = np.unique(train.labels, return_inverse=True)
     nearest = neighbours(train.features, val.features, k, metric)
-    votes = np.zeros((len(val), len(classes)), dtype=np.int64)
-    np.add.at(votes, (np.arange(len(val))[:, None], encoded[nearest]), 1)
-    accuracy = float(np.mean(classes[votes.argmax(axis=1)] == val.labels))
+    (voted,) = _votes(torch.from_numpy(ids).to(nearest.device)[nearest], len(classes), [k])
+    right = classes[voted.cpu().numpy()] == val.labels
+    accuracy = float(np.mean(right))
     unseen = int(np.sum(~np.isin(val.labels, classes)))
-    return Score(accuracy, (accuracy,), {"k": k, "metric": metric, "unseen": unseen})
+    return Score(accuracy, (accuracy,), {"k": k, "metric": metric, "unseen": unseen}, right - accuracy)
 
 
-def neighbours(train: Array, queries: Array, k: int, metric: Metric = "euclidean") -> _Ints:
-    """[m, k] indices of the k nearest rows of `train` per query, as a set: in no useful order.
+def leave_one_out(
+    train: Probe, val: Probe | None, *, seed: int, k: int | Sequence[int] = (1, 3, 5, 10), metric: Metric = "euclidean"
+) -> Score:
+    """Share of training examples whose k nearest others vote for their label, for the best k of a grid.
+
+    For real-valued labels, the Pearson correlation of the label with the mean label of the k nearest others, averaged
+    over the columns.
 
     Args:
-        train: [n, d] finite rows.
-        queries: [m, d] finite rows.
-        k: 1 to n.
-        metric: "euclidean" or "cosine".
+        train: n examples.
+        val: unused.
+        seed: unused.
+        k: number of neighbours, or a grid of them; those not below n are left out. Equal votes go to the smallest
+            label, equal distances to the smallest index, equal scores to the smallest k.
+        metric: "euclidean", or "cosine" (a zero vector is at distance 1 from everything).
 
     Returns:
-        Indices into `train`; among equally distant rows the smallest indices.
+        In [0, 1], correlations in [-1, 1]; `detail` has the chosen "k" and the score "by_k". The best of a grid is a
+        little optimistic, the same way for every model. `influence` holds the neighbours fixed.
+
+    Raises:
+        CannotScore: no k is below n, or real-valued labels or all their predictions are constant.
+        ValueError: k below 1 or an unknown metric.
+
+    Source:
+        Cover and Hart, 1967; arXiv 2503.18528 for its strength as a proxy; spec/proxies.md 4.4. The example itself is
+        left out by name: PARC's code drops the first column after sorting, which duplicates break.
     """
-    rows, asked = train.astype(np.float64), queries.astype(np.float64)
-    if metric == "cosine":
-        rows, asked = _unit(rows), _unit(asked)
-    out = np.empty((len(asked), k), dtype=np.intp)
-    for start, approximate, slack in _blocks(rows, asked, metric):
-        # Whoever is not clearly farther than the k-th nearest may belong to the k nearest.
-        limit = np.partition(approximate, k - 1, axis=1)[:, k - 1 : k] + 2 * slack
-        near = approximate <= limit
-        for i, mask in enumerate(near):
-            found = np.flatnonzero(mask)
-            if len(found) > k:
-                exact = _exact(rows[found], asked[start + i], metric)
-                found = found[np.argsort(exact, kind="stable")[:k]]
-            out[start + i] = found
-    return out
+    del val, seed
+    grid = sorted({k} if isinstance(k, int) else set(k))
+    _check(grid, metric)
+    usable = [k for k in grid if k < len(train)]
+    if not usable:
+        raise CannotScore(f"knn_loo needs more than k={grid[0]} training examples, got {len(train)}")
+    seen = rows(train)
+    nearest = all_pairs(train, usable[-1], metric).nearest
+    found = dict((_hits if seen.target == "classes" else _correlations)(seen, nearest, usable))
+    if not found:
+        raise CannotScore("knn_loo needs labels and predictions that vary, got a constant column")
+    best = max(found, key=lambda k: (found[k][0], -k))
+    value, influence = found[best]
+    detail = {"k": best, "metric": metric, "by_k": {str(k): value for k, (value, _) in found.items()}}
+    return Score(value, (value,), detail, influence.cpu().numpy())
 
 
-def _unit(rows: _Floats) -> _Floats:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms == 0, 1, norms)
+def _check(grid: Sequence[int], metric: str) -> None:
+    if not grid:
+        raise ValueError("k must be at least one number, got none")
+    if grid[0] < 1:
+        raise ValueError(f"k must be at least 1, got {grid[0]}")
+    if metric not in ("euclidean", "cosine"):
+        raise ValueError(f"metric must be 'euclidean' or 'cosine', got {metric!r}")
 
 
-def _blocks(rows: _Floats, asked: _Floats, metric: Metric) -> Iterator[tuple[int, _Floats, _Floats]]:
-    """Per block of queries: its start, [b, n] distances from a product, [b, 1] rounding bounds."""
-    if metric == "euclidean":
-        # Distances do not change with the origin, rounding does: near the data it is smallest.
-        centre = rows.mean(axis=0)
-        rows, asked = rows - centre, asked - centre
-    row_squares = np.einsum("nd,nd->n", rows, rows)
-    asked_squares = np.einsum("nd,nd->n", asked, asked)
-    width = max(1, _BLOCK // len(rows))
-    unit = 4 * (rows.shape[1] + 8) * np.finfo(np.float64).eps
-    for start in range(0, len(asked), width):
-        part = slice(start, start + width)
-        product = asked[part] @ rows.T
-        slack = unit * (asked_squares[part] + row_squares.max())[:, None]
-        if metric == "euclidean":
-            product *= -2
-            product += row_squares
-            product += asked_squares[part][:, None]
-            yield start, product, slack
-        else:
-            yield start, 1 - product, slack
+def _votes(labels: Tensor, classes: int, grid: Sequence[int]) -> Iterator[Tensor]:
+    """Per k of the ascending grid: [m] what most of the first k of [m, K] labels say, the smallest of equals."""
+    votes = torch.zeros(len(labels), classes, dtype=torch.int32, device=labels.device)
+    for last, k in zip([0, *grid], grid, strict=False):
+        new = labels[:, last:k]
+        votes.scatter_add_(1, new, torch.ones_like(new, dtype=votes.dtype))
+        yield votes.argmax(dim=1)
 
 
-def _exact(rows: _Floats, query: _Floats, metric: Metric) -> _Floats:
-    """[n] distances summed row by row in one order, so that equal rows get equal distances."""
-    if metric == "euclidean":
-        distances: _Floats = np.square(rows - query).sum(axis=1)
-        return distances
-    products: _Floats = 1 - (rows * query).sum(axis=1)
-    return products
+def _hits(seen: Rows, nearest: Tensor, grid: Sequence[int]) -> Iterator[tuple[int, tuple[float, Tensor]]]:
+    """(k, (accuracy, [n] influence)) for each k of the grid."""
+    for k, voted in zip(grid, _votes(seen.ids[nearest], len(seen.counts), grid), strict=True):
+        right = (voted == seen.ids).double()
+        yield k, (float(right.mean()), right - right.mean())
+
+
+def _correlations(seen: Rows, nearest: Tensor, grid: Sequence[int]) -> Iterator[tuple[int, tuple[float, Tensor]]]:
+    """(k, (mean Pearson correlation, [n] influence)) for each k of the grid whose predictions vary."""
+    centred = seen.targets - seen.targets.mean(dim=0)
+    labels, varies = _standardised(centred)
+    sums = torch.zeros_like(labels)
+    for last, k in zip([0, *grid], grid, strict=False):
+        for place in range(last, k):
+            sums += centred[nearest[:, place]]
+        means, vary = _standardised(sums / k)
+        if varies and vary:
+            r = (means * labels).mean(dim=0)
+            each = means * labels - r * (means.square() + labels.square()) / 2
+            yield k, (float(r.mean().clamp(-1, 1)), each.mean(dim=1))
+
+
+def _standardised(columns: Tensor) -> tuple[Tensor, bool]:
+    """[n, T] columns of mean 0 and variance 1, and whether all of them vary by more than rounding."""
+    spread = columns.std(dim=0, correction=0)
+    return (columns - columns.mean(dim=0)) / spread, bool((spread > 1e-13 * columns.abs().amax(dim=0)).all())

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import taskrel
 from sweeps.cli import app
 from tests.conftest import ROOT, tiny_config, write_toml
 
@@ -31,7 +33,7 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "export", "zoo", "tasks", "zoo pretrain"]
+VERBS = ["run", "plan", "status", "report", "sql", "score", "export", "zoo", "tasks", "zoo pretrain"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -95,6 +97,62 @@ def test_user_errors_are_one_line_and_exit_2(words, says, tmp_path, monkeypatch)
     result = call(*words)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: ")
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def feature_files(folder):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    for name, spread in (("weak", 0.2), ("strong", 3.0)):
+        features = spread * np.eye(3, 8)[labels] + rng.standard_normal((60, 8))
+        np.savez(folder / f"{name}.npz", features=features, labels=labels, val_features=features, val_labels=labels)
+    np.save(folder / "bare.npy", features)
+    (folder / "labels.csv").write_text("\n".join("abc"[label] for label in labels))
+    return [str(folder / f"{name}.npz") for name in ("weak", "strong")]
+
+
+def test_score_ranks_feature_files_as_taskrel_does(tmp_path):
+    weak, strong = feature_files(tmp_path)
+    result = call("score", weak, strong, "--proxies", "logme,rank_mean")
+    assert result.exit_code == 0
+    assert [line.split()[:2] for line in result.output.splitlines()[1:]] == [
+        ["logme", "strong"], ["logme", "weak"], ["rank_mean", "strong"], ["rank_mean", "weak"],
+    ]  # fmt: skip
+    read = {name: np.load(path) for name, path in (("weak", weak), ("strong", strong))}
+    expected = taskrel.rank({name: each["features"] for name, each in read.items()}, read["weak"]["labels"], ["logme"])
+    printed = json.loads(call("score", weak, strong, "--proxies", "logme", "--json").output)
+    assert [row["value"] for row in printed["scores"]] == [row.value for row in expected]
+
+
+def test_score_of_one_file_takes_all_proxies_that_apply(tmp_path):
+    weak, _ = feature_files(tmp_path)
+    result = call("score", weak)
+    assert result.exit_code == 0
+    assert {"knn", "logme", "gbc"} <= {line.split()[0] for line in result.output.splitlines()}
+    bare = call("score", str(tmp_path / "bare.npy"), "--labels", str(tmp_path / "labels.csv"), "--proxies", "hscore")
+    assert bare.output.splitlines()[1].startswith("hscore")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["weak.npz", "--proxies", "logmee"], "did you mean 'logme'"),
+        (["absent.npz"], "must be a readable .npz or .npy file"),
+        (["bare.npy"], "labels must be given"),
+        (["bare.npy", "--labels", "absent.csv"], "must be a readable file of labels"),
+        (["weak.npz", "sub/weak.npz"], "files must have distinct names"),
+        (["odd.npz"], "did you mean 'features'"),
+        (["nan.npz"], "features must be finite"),
+    ],
+)
+def test_score_refuses_in_one_line(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    feature_files(tmp_path)
+    np.savez("odd.npz", feature=np.eye(3))
+    np.savez("nan.npz", features=np.full((3, 3), np.nan), labels=np.arange(3))
+    result = call("score", *words)
+    assert result.exit_code == 2
     assert says in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 

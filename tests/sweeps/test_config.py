@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config import Pool, did_you_mean, load, parse
+from sweeps.config import EARLY, Pool, did_you_mean, load, parse
 from sweeps.errors import ConfigError
+from taskrel.proxies import PROXIES
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMAL = {"name": "x", "models": ["m"], "tasks": ["t"]}
@@ -92,3 +93,23 @@ def test_pools_are_predicates_over_facts():
 
 def test_did_you_mean_lists_when_nothing_is_near():
     assert did_you_mean("zzz", ["alpha", "beta"]) == ", got 'zzz'; known: alpha, beta"
+
+
+def test_patterns_stand_for_the_proxies_they_match():
+    given = {"*": {}, "linear": {"steps": 30}, "mine": {"function": "a:b"}}
+    found = parse({"name": "x", "models": ["m"], "tasks": ["t"], "proxies": given}).proxies
+    assert set(found) == {*PROXIES, EARLY, "mine"}
+    assert found["linear"] == {"steps": 30}
+    assert found["knn"] == {}
+    three = parse({"name": "x", "models": ["m"], "tasks": ["t"], "proxies": {"ncti_*": {}}}).proxies
+    assert set(three) == {"ncti_seli", "ncti_ncc", "ncti_vc"}
+    with pytest.raises(
+        ConfigError, match="proxies: proxies must match a known one, got 'logmi\\*'; did you mean 'logme'"
+    ):
+        parse({"name": "x", "models": ["m"], "tasks": ["t"], "proxies": {"logmi*": {}}})
+
+
+def test_settings_of_a_name_win_over_those_of_a_pattern_in_any_order():
+    for given in ({"knn*": {"k": 3}, "knn": {"k": 1}}, {"knn": {"k": 1}, "knn*": {"k": 3}}):
+        found = parse({"name": "x", "models": ["m"], "tasks": ["t"], "proxies": given}).proxies
+        assert found == {"knn": {"k": 1}, "knn_loo": {"k": 3}}

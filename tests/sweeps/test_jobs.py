@@ -2,20 +2,24 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from sweeps.config import ModelEntry, TaskEntry
 from sweeps.errors import ModelError
-from sweeps.jobs import embed, finetune, runs
+from sweeps.jobs import early, embed, finetune, runs
 from sweeps.jobs.context import Context
+from sweeps.jobs.score import SAMPLES
 from sweeps.jobs.score import run as score
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Job
 from sweeps.zoo.load import find_head, load
 from sweeps.zoo.registry import resolve_entry
 from taskrel.heads import batch_stream
+from taskrel.proxies import PROXIES
+from taskrel.resampling import multiplicities
 from tests.conftest import DOUBLES, draw_folder
 
 SETTINGS = {"steps": 8, "batch": 8, "momentum": 0.9, "schedule": "step", "evaluations": 3, "image_size": 16,
@@ -153,6 +157,71 @@ def test_a_user_s_proxy_runs_from_its_place(context, task):
     row = score(Job("score", 1, tiny(), task, settings), context)["scores"][0]
     assert row["value"] > 0
     assert json.loads(row["detail"]) == {"scale": 2.0}
+
+
+def scoring(task, proxy, reference=None, **options):
+    settings = {"proxy": proxy, "function": None, "options": options, "seed": 0,
+                "embed": {"batch": 8, "image_size": 16}}  # fmt: skip
+    return Job("score", 1, tiny(), task, settings, reference)
+
+
+def test_a_score_carries_its_interval_and_paired_replicates(context, task):
+    row = score(scoring(task, "knn"), context)["scores"][0]
+    splits = embed.probes(embed.embed_job(tiny(), task, {"batch": 8, "image_size": 16}), context)
+    alone = PROXIES["knn"].score(splits["train"], splits["val"])
+    assert row["value"] == alone.value
+    times = multiplicities(18, SAMPLES)
+    right = np.asarray(alone.influence) + alone.value
+    assert row["replicates"] == pytest.approx(times @ right / 18, abs=1e-6)
+    assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_a_proxy_without_influences_has_no_interval(context, task):
+    row = score(scoring(task, "pactran"), context)["scores"][0]
+    assert row["replicates"] == []
+    assert "low" not in row
+
+
+def test_a_reference_task_is_seen_through_the_same_model(context, task, tmp_path):
+    other = from_folder(TaskEntry(name="other", path=str(draw_folder(tmp_path / "o", classes=2, seed=1))), seed=0)
+    row = score(scoring(task, "otce", reference=other), context)["scores"][0]
+    splits = [embed.probes(embed.embed_job(tiny(), one, {"batch": 8, "image_size": 16}), context)["train"]
+              for one in (task, other)]  # fmt: skip
+    assert row["value"] == PROXIES["otce"].score(splits[0], reference=splits[1]).value
+    same = score(scoring(task, "otce", reference=task), context)["scores"][0]
+    assert (same["value"], same["reason"]) == (None, "otce needs another task as reference, got t itself")
+    none = score(scoring(task, "otce"), context)["scores"][0]
+    assert none["reason"] == "otce needs a reference task, got none"
+
+
+def test_a_reference_is_part_of_what_a_job_is(task):
+    assert scoring(task, "otce").id != scoring(task, "otce", reference=task).id
+    assert "reference" not in scoring(task, "otce").content
+
+
+def test_early_stopping_is_the_fine_tuning_itself_stopped_early(context, task):
+    settings = {"learning_rates": [0.1, 0.01], "steps": 3, "batch": 8, "momentum": 0.9, "repeats": 3, "seed": 2,
+                "image_size": 16}  # fmt: skip
+    row = early.run(Job("early", 1, tiny(), task, settings), context)["scores"][0]
+    runs_by_hand = []
+    for repeat in range(3):
+        reached = []
+        for rate in (0.1, 0.01):
+            one = SETTINGS | {"steps": 3, "evaluations": 1, "schedule": "constant", "learning_rate": rate,
+                              "seed": 2000 + repeat}  # fmt: skip
+            reached.append(finetune.run(Job("finetune", 1, tiny(), task, one), context)["runs"][0]["val_accuracy"])
+        runs_by_hand.append(max(reached))
+    assert row["values"] == runs_by_hand
+    assert row["value"] == sorted(runs_by_hand)[1]
+    assert row["proxy"] == "early_stopping"
+
+
+def test_early_stopping_that_always_diverges_is_null_with_its_reason(context, task):
+    settings = {"learning_rates": [0.1], "steps": 3, "batch": 8, "momentum": 0.9, "repeats": 2, "seed": 2,
+                "image_size": 16}  # fmt: skip
+    row = early.run(Job("early", 1, tiny("wild"), task, settings), context)["scores"][0]
+    assert row["value"] is None
+    assert row["reason"] == "early_stopping needs a run that does not diverge, got none at 0.1"
 
 
 @pytest.mark.parametrize(

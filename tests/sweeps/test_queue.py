@@ -58,6 +58,26 @@ def test_longest_first_within_a_model_and_biggest_model_first():
     assert [queue.take("w").settings["name"] for _ in range(3)] == ["c", "b", "a"]
 
 
+def test_what_builds_on_an_embedding_follows_it_task_by_task():
+    other = Task("other", "mini:other", ("a", "b"), {"train": 1}, "r")
+    embeds = [job("embed", cost=1.0), Job("score", 1, Model("m", "timm:m"), other, {"name": "embed"}, cost=1.0)]
+    scores = [
+        Job("score", 1, each.model, each.task, {"name": name}, needs=(each.id,), cost=cost)
+        for each in embeds
+        for name, cost in (("slow", 0.9), ("fast", 0.1))
+    ]
+    queue = JobQueue([*embeds, *scores, job("long", cost=50.0)])
+    taken = []
+    while queue:
+        one = queue.take("w")
+        queue.settle(one, ok=True)
+        taken.append((one.task.name, one.settings["name"]))
+    assert taken[0] == ("t", "long")  # nothing is embedded yet: the longest first
+    first = taken[1][0]
+    second = {"t": "other", "other": "t"}[first]
+    assert taken[1:] == [(task, name) for task in (first, second) for name in ("embed", "slow", "fast")]
+
+
 def test_workers_shard_the_zoo_and_steal_at_the_tail():
     queue = JobQueue([job(f"{model}{index}", model) for model in ("x", "y") for index in range(2)])
     assert queue.take("one").model.name == "y"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "taskrel"
-FRIENDS = {"numpy", "scipy", "torch", "taskrel"}
+FRIENDS = {"numpy", "scipy", "torch", "sklearn", "ot", "taskrel"}
 FOREIGN = {"ray", "wandb", "pyarrow", "sweeps", "timm", "transformers"}
 
 

@@ -9,6 +9,7 @@ from oracles import knn as exact
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from taskrel import pairs
 from taskrel.proxies import knn
 from taskrel.types import CannotScore, Probe
 
@@ -33,7 +34,7 @@ def test_digits_in_small_blocks(monkeypatch):
     features, labels = load_digits(return_X_y=True)
     train, val = Probe(features[:1200], labels[:1200]), Probe(features[1200:], labels[1200:])
     whole = knn.score(train, val, seed=0)
-    monkeypatch.setattr(knn, "_BLOCK", 5000)
+    monkeypatch.setattr(pairs, "_BLOCK", 5000)
     assert knn.score(train, val, seed=0) == whole
     reference = KNeighborsClassifier(1, algorithm="brute").fit(train.features, train.labels)
     assert whole.value == reference.score(val.features, val.labels)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sweeps.store import Store
@@ -48,7 +49,7 @@ def model(name: str, group: str = "a", accuracy: float | None = None, **changes:
     """One ``models`` row."""
     row: Row = {
         "model": name, "source": f"timm:{name}", "group": group, "family": "resnet", "parameters": 100_000, "dim": 64,
-        "input_size": 32, "upstream": "drawn", "upstream_size": 1000, "upstream_accuracy": accuracy,
+        "input_size": 32, "upstream": "drawn", "upstream_size": 1000, "upstream_accuracy": accuracy, "released": 2016.0,
         "pretrained": group != "scratch", "licence": "Apache-2.0", "revision": "r0", "summary": "",
     }  # fmt: skip
     return row | changes
@@ -62,9 +63,11 @@ def task(name: str, group: str = "drawn") -> Row:
     }  # fmt: skip
 
 
-def score(name: str, model_name: str, task_name: str, proxy: str, value: float | None, seconds: float = 1.0) -> Row:
-    """One ``scores`` row."""
+def score(name: str, model_name: str, task_name: str, proxy: str, value: float | None, seconds: float = 1.0,
+          replicates: Sequence[float] = ()) -> Row:  # fmt: skip
+    """One ``scores`` row, with the range of its replicates as its interval."""
     return {
+        "low": min(replicates, default=None), "high": max(replicates, default=None), "replicates": list(replicates),
         "job": name, "model": model_name, "task": task_name, "proxy": proxy, "value": value,
         "values": [] if value is None else [value], "seed": 0, "seconds": seconds,
         "reason": "one class has a single example" if value is None else None,
@@ -84,8 +87,12 @@ RATES = (0.1, 0.01)
 
 
 def mini(out: Path, *, models: Sequence[tuple[str, str]] = tuple(MODELS), tasks: Sequence[str] = TASKS,
-         done: float = 1.0, searched: bool = True, seed: int = 0) -> Store:  # fmt: skip
-    """A store like the one of the mini sweep, with made-up numbers; ``done`` is the share of fine-tuning finished."""
+         done: float = 1.0, searched: bool = True, seed: int = 0,
+         proxies: Mapping[str, float] = MappingProxyType({"linear": 0.5, "knn": 0.9, "logme": 0.7})) -> Store:  # fmt: skip
+    """A store like the one of the mini sweep, with made-up numbers.
+
+    ``done`` is the share of fine-tuning finished, ``proxies`` how noisy each proxy is.
+    """
     dice, tables = random.Random(seed), {name: [] for name in ("plan", "jobs", "scores", "runs")}
     zoo = [*models, (SCRATCH, "scratch")]
     tables["models"] = [
@@ -102,7 +109,7 @@ def mini(out: Path, *, models: Sequence[tuple[str, str]] = tuple(MODELS), tasks:
     for name, group in zoo:
         talent = dice.gauss(0, 0.8) - (2.0 if group == "scratch" else 0)
         for short in tasks:
-            _cell(tables, dice, name, f"mini/{short}", talent + dice.gauss(0.8, 0.7), done)
+            _cell(tables, dice, name, f"mini/{short}", talent + dice.gauss(0.8, 0.7), done, proxies)
     for number, short in enumerate(tasks if searched else ()):
         names = [models[number % len(models)][0], models[(3 * number + 1) % len(models)][0]]
         for name in dict.fromkeys(names):
@@ -123,7 +130,8 @@ def _sigmoid(value: float) -> float:
     return round(1 / (1 + math.exp(-value)), 3)
 
 
-def _cell(tables: Tables, dice: random.Random, name: str, where: str, logit: float, done: float) -> None:
+def _cell(tables: Tables, dice: random.Random, name: str, where: str, logit: float, done: float,
+          proxies: Mapping[str, float]) -> None:  # fmt: skip
     def settle(key: str, kind: str, status: str = "ok", **changes: Any) -> None:
         tables["jobs"].append(job(key, kind, name, where, status, **changes))
 
@@ -132,11 +140,12 @@ def _cell(tables: Tables, dice: random.Random, name: str, where: str, logit: flo
         return key
 
     settle(plan(f"embed {name} {where}", "embed"), "embed", seconds=dice.uniform(1, 3))
-    for proxy, noise in (("linear", 0.5), ("knn", 0.9), ("logme", 0.7)) if name != SCRATCH else ():
+    for proxy, noise in proxies.items() if name != SCRATCH else ():
         key = plan(f"{proxy} {name} {where}", "score")
         value = _sigmoid(logit - 0.5 + dice.gauss(0, noise)) - (1.2 if proxy == "logme" else 0)
         settle(key, "score", seconds=dice.uniform(0.1, 0.6))
-        tables["scores"].append(score(key, name, where, proxy, value, seconds=0.3))
+        tables["scores"].append(score(key, name, where, proxy, value, 0.3,
+                                      [value + dice.gauss(0, 0.02) for _ in range(20)]))  # fmt: skip
     for rate, repeat in product(RATES, range(3)):
         key = plan(f"finetune {name} {where} {rate} {repeat}", "finetune")
         if dice.random() > done:
