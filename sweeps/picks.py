@@ -11,11 +11,10 @@ from sweeps.errors import ConfigError
 from sweeps.plan import SearchPlan, finetune_settings
 from sweeps.types import Model, Row, Task
 from taskrel.aggregate import COMBINED, combine
-from taskrel.static import STATIC, static
+from taskrel.static import STATIC, Accuracies, static
 from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder
 from taskrel.types import Candidate, Pick
 
-Accuracies = Mapping[str, Mapping[str, float]]  # task -> model -> fine-tuned accuracy
 Columns = dict[str, dict[str, float | None]]  # score -> model -> number
 
 
@@ -62,6 +61,10 @@ def check(config: SweepConfig) -> None:
     wanted = [*config.regret.strategies, config.regret.answer]
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
+        for score in builder(config.search.models, config.proxies).proxies:
+            if score in STATIC and STATIC[score].needs == "elsewhere":
+                raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "
+                                  f"got {config.search.models!r}")  # fmt: skip
     for name in wanted:
         for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
             if proxy not in config.proxies:
@@ -100,9 +103,8 @@ def view(task: str, pool: Sequence[Candidate], scores: Iterable[Row],
     _combine(values, seconds, [candidate.model for candidate in pool])
     for name in STATIC:
         known = static(name, pool, elsewhere or {})
-        if any(value is not None for value in known):
-            values[name] = {candidate.model: value for candidate, value in zip(pool, known, strict=True)}
-            seconds[name] = dict.fromkeys(values[name], 0.0)
+        if any(value is not None for value in known.values()):
+            values[name], seconds[name] = dict(known), dict.fromkeys(known, 0.0)
     return TaskView(task=task, candidates=tuple(pool), scores=values, score_seconds=seconds, accuracies=accuracies)
 
 

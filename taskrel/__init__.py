@@ -18,4 +18,6 @@ loads neither torch nor scipy:
 * `taskrel.correlation`: whether a proxy ranks models at all (scipy).
 """
 
-# RESTORE: from taskrel.api import rank, score
+from taskrel.api import rank, score
+
+__all__ = ["rank", "score"]

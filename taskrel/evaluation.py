@@ -9,13 +9,13 @@ models share cancels). Knows no proxy, no names and no tables.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from taskrel.correlation import mean_noise_floor, pearsons, weighted_taus
-from taskrel.regret import Floats, check_table, nanmean, random_relative_regret, relative_regret
+from taskrel.regret import Floats, check_table, nanmean, relative_regret
 
 MISSING_LAST = -np.inf
 
@@ -117,8 +117,9 @@ def evaluate(scores: npt.ArrayLike, found: Outcomes, *, replicates: npt.ArrayLik
         found: `outcomes` of the same tasks and models.
         replicates: [T, M, K] the scores over examples drawn again, paired over the models of a task; NaN where there
             is none, where the score itself stands in.
-        budgets: numbers of models to fine-tune: the best-scored, of equal scores the earlier column, models without a
-            score last, as strategies do. A task with fewer models than that is left out.
+        budgets: numbers of models to fine-tune: the best-scored, models without a score last. Between equal scores
+            the expectation over their order counts: a strategy must take one, but which is no merit of the proxy. A
+            task with fewer models than the budget is left out.
 
     Raises:
         ValueError: shapes do not fit.
@@ -141,9 +142,10 @@ def evaluate(scores: npt.ArrayLike, found: Outcomes, *, replicates: npt.ArrayLik
             statistics[place, task] = np.where(says_something & np.isnan(numbers), 0, numbers)
         flat += int(says_something[0] and not _varied(np.where(np.isnan(truth[:1]), np.nan, score[:1]))[0])
         for place, budget in enumerate(budgets, start=2):
-            statistics[place, task] = _regret(score, truth, budget)
+            if budget <= score.shape[1]:
+                statistics[place, task] = _regret(score, truth, budget)
     tau, pearson, *regrets = (_estimate(numbers, found, replicates is not None) for numbers in statistics)
-    ranked = tuple(sorted(int(count) for count in scored[judged].sum(axis=1) if count > 1))
+    ranked = tuple(sorted(int(count) for count in scored.sum(axis=1) if count > 1))
     return Evaluation(
         tasks=int(judged.sum()), weighted_tau=tau, pearson=pearson,
         relative_regret=dict(zip(budgets, regrets, strict=True)),
@@ -153,21 +155,11 @@ def evaluate(scores: npt.ArrayLike, found: Outcomes, *, replicates: npt.ArrayLik
 
 def chance(found: Outcomes, *, budgets: Sequence[int] = (1, 2)) -> Evaluation:
     """The same of scores that know nothing, in expectation: correlations of 0, the exact regret of a uniform draw."""
-    tasks, rows, _ = found.accuracy.shape
     known = ~np.isnan(found.accuracy[:, 0])
-    judged, regrets = known.any(axis=1), np.full((len(budgets), tasks, rows), np.nan)
-    for task in np.flatnonzero(judged):
-        table = found.accuracy[task][:, known[task], None]
-        for place, budget in enumerate(budgets):
-            if budget <= known[task].sum():
-                regrets[place, task] = random_relative_regret(table, budget)
+    alike = evaluate(np.where(known, 0.0, np.nan), found, budgets=budgets)  # what equal scores do is a uniform draw
     ranked = tuple(sorted(int(count) for count in known.sum(axis=1) if count > 1))
-    return Evaluation(
-        tasks=int(judged.sum()), weighted_tau=Estimate(0.0), pearson=Estimate(0.0),
-        relative_regret={budget: _estimate(numbers, found, False) for budget, numbers in
-                         zip(budgets, regrets, strict=True)},
-        tau_floor=mean_noise_floor(ranked) if ranked else None, missing=0, flat=0,
-    )  # fmt: skip
+    return replace(alike, weighted_tau=Estimate(0.0), pearson=Estimate(0.0), flat=0,
+                   tau_floor=mean_noise_floor(ranked) if ranked else None)  # fmt: skip
 
 
 def _replicated(values: Floats, replicates: npt.ArrayLike | None, places: Floats) -> Floats:
@@ -191,12 +183,27 @@ def _varied(numbers: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _regret(scores: Floats, accuracy: Floats, budget: int) -> Floats:
-    """[S] relative regret of the best-scored models; NaN where the budget exceeds the models."""
-    if budget > scores.shape[1]:
-        return np.full(len(scores), np.nan)
-    order = np.argsort(-np.where(np.isnan(scores), MISSING_LAST, scores), axis=1, kind="stable")
-    reached = np.fmax.reduce(np.take_along_axis(accuracy, order[:, :budget], axis=1), axis=1)
-    return relative_regret(np.fmax.reduce(accuracy, axis=1), reached)
+    """[S] expected relative regret of the best-scored models over the orders of equal scores.
+
+    Above the last score that is picked the picks are certain; of the g models that share it k are drawn, and the best
+    of them is the j-th best, j from 0, with probability C(g-1-j, k-1) / C(g, k). Scores that are all equal are a
+    uniform draw. A model without an accuracy in a sample is not there.
+    """
+    there = ~np.isnan(accuracy)
+    values = np.where(there, np.where(np.isnan(scores), MISSING_LAST, scores), np.nan)
+    last = np.clip(np.minimum(budget, there.sum(axis=1)) - 1, 0, None)
+    threshold = np.take_along_axis(-np.sort(-values, axis=1), last[:, None], axis=1)
+    certain, tied = values > threshold, values == threshold
+    drawn, group = last + 1 - certain.sum(axis=1), tied.sum(axis=1)
+    descending = -np.sort(-np.where(tied, accuracy, np.nan), axis=1)
+    place = np.arange(1, accuracy.shape[1])
+    ratio = (group[:, None] - place - drawn[:, None] + 1) / np.maximum(group[:, None] - place, 1)
+    ratio = np.where(place < group[:, None], np.clip(ratio, 0, None), 0)
+    chances = np.cumprod(np.column_stack([drawn / np.maximum(group, 1), ratio]), axis=1)
+    reached = np.fmax(np.where(certain, accuracy, -np.inf).max(axis=1)[:, None], descending)
+    best = np.fmax.reduce(accuracy, axis=1)
+    each = np.nan_to_num(relative_regret(best[:, None], np.where(np.isnan(descending), np.nan, reached)))
+    return np.where(np.isnan(best), np.nan, (each * chances).sum(axis=1))
 
 
 def _estimate(numbers: Floats, found: Outcomes, replicated: bool) -> Estimate:

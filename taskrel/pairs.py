@@ -172,14 +172,18 @@ def _settled(values: Tensor, index: Tensor, k: int, asked: _Side, side: _Side, *
     slack = _slack(asked, side)
     nearest = index[:, :k].clone()
     open_ = ((values[:, 1:] - values[:, :-1]) <= 2 * slack[:, None]).any(dim=1).nonzero().squeeze(1)
-    width = max(1, _BLOCK // len(side.x))
-    for queries in open_.split(width):
+    if not len(open_):
+        return nearest
+    n, twins = len(side.x), _twins(side)
+    for queries in open_.split(max(1, _BLOCK // n)):
         halves = _halves(asked, queries, side, slice(None))
         if others:
             halves.scatter_(1, queries[:, None], torch.inf)
         # The k-th smallest is wrong by one slack at most, and so is every other distance.
         which, found = (halves <= (values[queries, k - 1] + 2 * slack[queries])[:, None]).nonzero(as_tuple=True)
-        exact = _exact(asked, queries[which], side, found)
+        # Duplicates are what ties come from, and their distances the same.
+        distinct, back = (which * n + twins[found]).unique(return_inverse=True)
+        exact = _exact(asked, queries[distinct // n], side, distinct % n)[back]
         # By query, then distance, then index: `nonzero` gives queries and indices in order, and both sorts are stable.
         order = exact.argsort(stable=True)
         order = order[which[order].argsort(stable=True)]
@@ -190,10 +194,20 @@ def _settled(values: Tensor, index: Tensor, k: int, asked: _Side, side: _Side, *
     return nearest
 
 
+def _twins(side: _Side) -> Tensor:
+    """[n] of each row, one that is equal to it; the same one for duplicates, but for coincidences of the mixture."""
+    given = _taken(side, torch.arange(len(side.x)))
+    mixed = given * torch.arange(1.0, given.shape[1] + 1, dtype=given.dtype, device=given.device).sqrt()
+    order = mixed.sum(dim=1).argsort(stable=True)  # equal rows next to each other, the first of them first
+    new = torch.ones_like(order, dtype=torch.bool)
+    new[1:] = (given[order[1:]] != given[order[:-1]]).any(dim=1)
+    return torch.empty_like(order).scatter_(0, order, order[new][new.cumsum(0) - 1])
+
+
 def _exact(asked: _Side, queries: Tensor, side: _Side, found: Tensor) -> Tensor:
     """[p] distances of pairs, each summed in the same order, so that equal rows get equal distances."""
     pieces = []
-    width = max(1, _BLOCK // side.x.shape[1])
+    width = max(1, _BLOCK // (16 * side.x.shape[1]))
     for these, those in zip(queries.split(width), found.split(width), strict=True):
         a, b = _taken(asked, these), _taken(side, those)
         pieces.append(1 - (a * b).sum(dim=1) if side.metric == "cosine" else (a - b).square().sum(dim=1))

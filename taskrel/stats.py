@@ -55,7 +55,7 @@ def tensor(array: Any) -> Tensor:
     """A float64 copy, on the device it is on: never an alias, so that nobody writes into a caller's array."""
     if isinstance(array, Tensor):
         return array.detach().to(torch.float64, copy=True)
-    return torch.tensor(np.asarray(array), dtype=torch.float64)
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)  # torch takes no negative strides
 
 
 class FeatureStats:

@@ -34,7 +34,7 @@ class Members(Protocol):
 class Derived:
     """The derived tables by name, notes on what was left out of them, and the evidence that they stand on.
 
-    ``order`` says how sure the rankings are that the answer's strategy read.
+    ``order`` says how sure a ranking is: the one that the answer's strategy read, or else that of the best proxy.
     """
 
     tables: dict[str, list[Row]]
@@ -79,8 +79,10 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "proxies": trust(cells, evidence.task_names, views, question),
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
     }
+    best = [row["proxy"] for row in tables["proxies"] if row["pool"] == main_pool(members) and row["kind"] == "proxy"]
+    ranked = order([*views.reads(answer_strategy), *best], evidence.task_names, views, sorted(pooled))
     notes = [*_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
-    return Derived(tables, tuple(dict.fromkeys(notes)), evidence, order(answer_strategy, picked, views, sorted(pooled)))
+    return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked)
 
 
 def _picks(views: Views, tasks: Iterable[str], pool: Sequence[str], strategy: str, budget: int, seed: int,

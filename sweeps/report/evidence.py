@@ -11,7 +11,7 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "finetune", "search", "confirm")
+ORDER = ("embed", "score", "early", "finetune", "search", "confirm")
 STAGE: Mapping[str, str] = {"trial": "search"}
 
 

@@ -13,8 +13,13 @@ from sweeps.report.ink import colour, drawing, frame, svg, tip
 from sweeps.report.labels import fit, width
 from sweeps.types import Row
 
-MARKS = {"proxy": ("o", "accent"), "combined": ("s", "s-other-4"), "static": ("D", "bad"), "random": ("x", "muted")}
-_STEP, _TOP, _BOTTOM = 20, 58, 44
+MARKS = {
+    "proxy": ("o", "accent"),
+    "combined": ("s", "s-other-4"),
+    "static": ("D", "s-agnostic"),
+    "random": ("x", "muted"),
+}
+_STEP, _BOTTOM = 20, 44
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
 
@@ -32,8 +37,8 @@ def forest(rows: Sequence[Row], pool: str, wide: int = WIDE) -> str:
     narrow = wide < 600
     names = [words.proxy(row["proxy"]) for row in shown]
     left = min(150 if narrow else 220, 18 + max(width(name, 10.5) for name in names))
-    high = _STEP * len(shown)
-    total, panel = _TOP + _BOTTOM + high, (wide - left - 12) if narrow else (wide - left - 60) / 2
+    high, top = _STEP * len(shown), 54 if narrow else 32
+    total, panel = top + _BOTTOM + high, (wide - left - 12) if narrow else (wide - left - 60) / 2
     with drawing(wide, total) as figure:
         axes = figure.add_axes((left / wide, _BOTTOM / total, panel / wide, high / total))
         _regrets(axes, shown)

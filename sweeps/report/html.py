@@ -82,9 +82,9 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     """The page as text."""
     rows, evidence = derived.tables, derived.evidence
     sections = [
-        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _proxies(evidence, rows, derived.order),
-        _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows), _failures(evidence),
-        _missing(evidence, derived.notes), _models(evidence),
+        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows),
+        _proxies(evidence, rows, derived.order), _accuracies(evidence, rows), _searches(evidence, rows),
+        _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
     ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweeps import picks as seen
+from sweeps.config import EARLY
 from sweeps.errors import ConfigError
 from sweeps.report import words
 from sweeps.types import Row
@@ -80,6 +81,13 @@ class Views:
         each = [[took.get((model, part)) for part in seen.measured(name)] for model in pool]
         return [sum(numbers) for numbers in each if None not in numbers]  # type: ignore[arg-type]
 
+    def reads(self, strategy: str) -> tuple[str, ...]:
+        """The scores that a strategy ranks by."""
+        try:
+            return seen.builder(strategy, self.proxies).proxies
+        except ConfigError:
+            return ()
+
     def least_budget(self, strategy: str) -> int:
         """The smallest budget at which a strategy is defined."""
         try:
@@ -118,7 +126,7 @@ class Views:
             view = seen.view(task, [self._candidates[name] for name in names], self._scores.get(task, ()),
                              self._means, elsewhere)  # fmt: skip
             seconds = {
-                score: column if score in STATIC else
+                score: column if score in STATIC or score == EARLY else  # neither reads the features
                 {model: _sum(took, self._forward.get((model, task), 0.0)) for model, took in column.items()}
                 for score, column in view.score_seconds.items()
             }  # fmt: skip

@@ -1,6 +1,6 @@
 """The tables of the page: which columns, in which order, formatted by ``words``. Knows no HTML."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sweeps.report import words
@@ -155,7 +155,7 @@ def trust(rows: Sequence[Row], pool: str) -> Table:
             _text(words.proxy(row["proxy"])), _text(row["kind"]), _relative(row, "relative_regret_1", "strong"),
             _relative(row, "relative_regret_2"), _plain(row, "weighted_tau"), _real(row["tau_floor"]),
             _plain(row, "pearson"), _whole(row["tasks"]), _whole(row["missing"]), _whole(row["flat"]),
-            _time(row["seconds"]),
+            _number(words.milliseconds(row["seconds"]), row["seconds"]),
         )
         for row in rows if row["pool"] == pool
     ]  # fmt: skip
@@ -173,7 +173,7 @@ def _plain(row: Row, column: str) -> Entry:
 
 
 def order(rows: Sequence[Row], answer: Sequence[Row]) -> Table:
-    """How sure the ranking by score is that the answer's strategy read; models that are never near the top left out."""
+    """How sure a ranking by score is; models that are never near the top are left out."""
     picked = {(row["task"], name) for row in answer for name in row["picks"] or ()}
     columns = (
         Column("task"), Column("model"), Column("proxy"), Column("score", True), Column("rank", True),
@@ -182,7 +182,8 @@ def order(rows: Sequence[Row], answer: Sequence[Row]) -> Table:
     )  # fmt: skip
     entries = [
         (
-            _text(row["task"]), _text(row["model"]), _text(words.proxy(row["proxy"])), _real(row["score"]),
+            _text(row["task"]), _text(row["model"]), _text(words.proxy(row["proxy"])),
+            _number(words.real(row["score"], 3), row["score"]),
             _rank(row["rank"]), Entry(f"{row['rank_low']:g} to {row['rank_high']:g}", row["rank_low"]),
             _share(row["top"], "strong"), Entry("picked" if (row["task"], row["model"]) in picked else ""),
         )
@@ -237,17 +238,22 @@ def _repeats(values: Sequence[float | None]) -> Entry:
 def models(rows: Sequence[Row]) -> Table:
     """The zoo: what is known of each model beforehand."""
     columns = (Column("model"), Column("group"), Column("family"), Column("parameters", True), Column("features", True),
-               Column("input", True, "side in pixels"), Column("upstream accuracy", True), Column("licence"),
+               Column("input", True, "side in pixels"), Column("upstream accuracy", True),
+               Column("released", True, "the year its design was published"), Column("licence"),
                Column("source"))  # fmt: skip
     entries = [
         (
             _text(row["model"]), _text(row["group"]), _text(row["family"]), _large(row["parameters"]),
-            _whole(row["dim"]), _whole(row["input_size"]), _share(row["upstream_accuracy"]), _text(row["licence"]),
-            _text(row["source"]),
+            _whole(row["dim"]), _whole(row["input_size"]), _share(row["upstream_accuracy"]), _year(row["released"]),
+            _text(row["licence"]), _text(row["source"]),
         )
         for row in rows
     ]  # fmt: skip
     return Table("The models of the sweep", columns, entries)
+
+
+def _year(value: float | None) -> Entry:
+    return _number(words.MISSING if value is None else f"{value:.0f}", value)
 
 
 def failures(evidence: Evidence) -> Table:
@@ -262,17 +268,12 @@ def failures(evidence: Evidence) -> Table:
     unscored: dict[tuple[str, str | None], list[Row]] = {}
     for row in evidence.unscored:
         unscored.setdefault((row["proxy"], row["reason"]), []).append(row)
-    faults += [(f"no {words.proxy(name)} score", reason, {key: _few(row[key] for row in found)
-                for key in ("model", "task")}) for (name, reason), found in unscored.items()]  # fmt: skip
+    faults += [(f"no {words.proxy(name)} score", reason,
+                {key: words.listing(dict.fromkeys(row[key] for row in found), 4) for key in ("model", "task")})
+               for (name, reason), found in unscored.items()]  # fmt: skip
     entries = [(_text(what), _text(row["model"]), _text(row["task"]), _text(words.one_line(reason)))
                for what, reason, row in faults]  # fmt: skip
     return Table("What failed, and why", columns, entries)
-
-
-def _few(names: Iterable[str]) -> str:
-    """One name, or how many there are."""
-    found = set(names)
-    return found.pop() if len(found) == 1 else f"{len(found)} of them"
 
 
 def missing(evidence: Evidence) -> Table:

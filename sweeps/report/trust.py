@@ -1,4 +1,4 @@
-"""Which proxy to trust: rows of ``proxies``, and how sure the order is that the answer's strategy read. No formula.
+"""Which proxy to trust: rows of ``proxies``, and how sure the order by a score is. Computes no formula itself.
 
 Every score is judged alike: measured proxies, those combined from them, static ones that never look at the task, and
 ``random``. A task counts in a pool as it does for regret: once every model of the pool was tried.
@@ -10,7 +10,6 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from sweeps import picks as seen
 from sweeps.report.cells import Cells
 from sweeps.report.regrets import CHANCE, Question
 from sweeps.report.selection import Views
@@ -93,17 +92,26 @@ def _columns(name: str, estimate: Estimate) -> Row:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def order(strategy: str, tasks: Iterable[str], views: Views, pool: Sequence[str]) -> list[Row]:
-    """How sure the ranking by each score is that a strategy reads: a row per task, score and model, best first."""
-    rows: list[Row] = []
-    for task in tasks:
-        for name in seen.builder(strategy, views.proxies).proxies:
+def order(names: Iterable[str], tasks: Sequence[str], views: Views, pool: Sequence[str]) -> list[Row]:
+    """How sure the ranking by a score is: a row per task and model, best first, for the first name with replicates.
+
+    Args:
+        names: scores, those that the answer's strategy reads before others.
+        tasks: where.
+        views: the scores.
+        pool: the models that are ranked.
+    """
+    for name in names:
+        rows: list[Row] = []
+        for task in tasks:
             scored = views.scored(task, name, pool)
             models = sorted(scored, key=lambda model: (-scored[model], model))
             drawn = views.replicates(task, name, models) if models else None
             if drawn is not None:
                 rows += _ranked(task, name, models, scored, drawn)
-    return rows
+        if rows:
+            return rows
+    return []
 
 
 def _ranked(task: str, name: str, models: Sequence[str], scored: Mapping[str, float], drawn: Floats) -> list[Row]:

@@ -81,6 +81,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
+def milliseconds(seconds: float | None) -> str:
+    """A short time in thousandths of a second: ``8 ms``."""
+    return MISSING if seconds is None else f"{1000 * seconds:,.0f} ms"
+
+
 def magnitude(value: int | None) -> str:
     """A large count in three digits: ``23.5 M`` parameters."""
     if value is None:
@@ -131,16 +136,27 @@ def trust(rows: Sequence[Row]) -> list[str]:
     said = []
     if scores:
         said.append(f"With one model fine-tuned, {proxy(scores[0]['proxy'])} loses least: {_loss(scores[0])} of the "
-                    f"remaining error{''.join(luck)}.")  # fmt: skip
+                    f"remaining error{''.join(luck)}.{_alike(scores)}")  # fmt: skip
     if static:
         said.append(f"Of what is known without looking at the task, {proxy(static[0]['proxy'])} loses least: "
                     f"{_loss(static[0])}.")  # fmt: skip
     sure = [row for row in scores if None not in (row["weighted_tau"], row["tau_floor"])
             and row["weighted_tau"] > row["tau_floor"]]  # fmt: skip
     if scores:
-        said.append(f"{len(sure)} of {count(len(scores), 'proxy', 'proxies')} order the models better than random "
-                    "scores do in 95% of draws.")  # fmt: skip
+        said.append(f"{len(sure)} of {count(len(scores), 'proxy', 'proxies')} order the models better than luck: their "
+                    "mean weighted τ is above the range that holds 95% of random scores.")  # fmt: skip
     return said
+
+
+def _alike(scores: Sequence[Row]) -> str:
+    """A warning when others are as good within the interval: the best of many looks better than it is."""
+    high = scores[0]["relative_regret_1_high"]
+    lows = [row["relative_regret_1_low"] for row in scores[1:]]
+    alike = sum(low <= high for low in lows if low is not None) if high is not None else 0
+    if not alike:
+        return ""
+    return (f" The best of many looks better than it is: {count(alike, 'further interval')} "
+            f"{'overlaps' if alike == 1 else 'overlap'} with its own.")  # fmt: skip
 
 
 def _loss(row: Row) -> str:

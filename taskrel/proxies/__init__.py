@@ -47,6 +47,7 @@ _TABLE = (
         cost="training",
         citation="Renggli et al., Which Model to Transfer?, CVPR 2022",
         summary="median validation accuracy of linear heads, best of two learning rates",
+        invariant_to=frozenset({"rotation"}),
     ),
     Proxy(
         name="logistic",
@@ -57,7 +58,7 @@ _TABLE = (
         cost="fit",
         citation="Rad and Maleki, A scalable estimate of the out-of-sample prediction error, JRSS B 2020",
         summary="approximate leave-one-out accuracy of multinomial logistic regression",
-        invariant_to=frozenset({"shift", "rotation"}),
+        invariant_to=frozenset({"shift", "scale", "rotation"}),
     ),
     Proxy(
         name="ridge",
@@ -69,7 +70,7 @@ _TABLE = (
         citation="Allen, The relationship between variable selection and data augmentation, 1974 (PRESS)",
         summary="leave-one-out accuracy of ridge regression onto the classes (R² for real values), in closed form",
         targets=frozenset({"classes", "multilabel", "values"}),
-        invariant_to=frozenset({"shift", "rotation"}),
+        invariant_to=frozenset({"shift", "scale", "rotation"}),
     ),
     Proxy(
         name="logme",
@@ -113,7 +114,7 @@ _TABLE = (
         function="taskrel.proxies.lda:score",
         version=1,
         needs=frozenset({"features", "labels"}),
-        range=(-inf, 0.0),
+        range=(-inf, 1.0),
         cost="decomposition",
         citation="Shao et al., Not all models are equal, ECCV 2022; spec/proxies.md 4.3",
         summary="mean leave-one-out log posterior of shrunk linear discriminant analysis",
@@ -128,7 +129,7 @@ _TABLE = (
         cost="decomposition",
         citation="Shao et al., Not all models are equal (SFDA), ECCV 2022",
         summary="mean posterior of self-challenging Fisher discriminant analysis",
-        invariant_to=frozenset({"shift", "rotation"}),
+        invariant_to=frozenset({"shift"}),
     ),
     Proxy(
         name="ncc",
@@ -173,7 +174,7 @@ _TABLE = (
         citation="Pandy et al., Transferability estimation using Bhattacharyya class separability, CVPR 2022",
         summary="minus the summed Bhattacharyya coefficients between class Gaussians",
         sums="taskrel.proxies.gbc:gbc",
-        invariant_to=frozenset({"shift"}),
+        invariant_to=frozenset({"shift", "scale", "rotation"}),  # scale while class variances are above 1e-4
     ),
     Proxy(
         name="lfc",
@@ -226,7 +227,7 @@ _TABLE = (
         function="taskrel.proxies.ncti:vc",
         version=1,
         needs=frozenset({"features", "labels"}),
-        range=(-inf, inf),
+        range=(-inf, 0.0),
         cost="decomposition",
         citation="Wang et al., How far pre-trained models are from neural collapse (NCTI), ICCV 2023",
         summary="minus the log of the summed nuclear norms of class posteriors; a component of ncti",

@@ -81,7 +81,7 @@ def sfda(train: Probe, val: Probe | None, *, seed: int, softmax_twice: bool = Tr
     """Mean posterior of the classes after each example is drawn, the less certain the further, towards other classes.
 
     Stage 1 is a shrunk discriminant with s = exp(-5 l), l an estimate of the largest eigenvalue of S_w. Stage 2 moves
-    each example towards the mean of the other classes' means by one minus its certainty, and fits again with the same s.
+    each example towards the mean of the other classes' means by one minus its certainty, and fits again with that s.
 
     Args:
         train: n examples.
@@ -139,8 +139,8 @@ def _left_out(points: Tensor, seen: Rows, shrinkage: float) -> Tensor:
     """[n, C] log posterior for each row under the fit without it; of no meaning where it was alone in its class.
 
     Without an example at distance e from the mean of its class, of m examples, n S_w loses m/(m-1) e eᵀ and that mean
-    moves by -e/(m-1). With t = e/|.| in coordinates where B = (1-s) n/(n-1) S_w + r I is the identity, the new inverse is
-    I + g t tᵀ/(1 - g|t|²) with g = (1-s) m/((m-1)(n-1)).
+    moves by -e/(m-1). In coordinates where B = (1-s) n/(n-1) S_w + r I is the identity and e is t, the new inverse is
+    I + g t tᵀ/(1 - g|t|²) with g = (1-s) m/((m-1)(n-1)) (Sherman and Morrison).
     """
     n, ids = len(points), seen.ids
     means, _, scatter = moments(points, ids, seen.counts)

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on the first principal coordinates, each example judged as if it had been left out."""
+"""Multinomial logistic regression on the first principal coordinates, each example judged as if left out."""
 
 from __future__ import annotations
 

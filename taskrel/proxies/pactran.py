@@ -13,7 +13,9 @@ from taskrel.types import CannotScore, Probe, Score
 
 # Half the Newton decrement is how far the objective still is from its optimum; after the step that meets this the
 # parameters are good to rounding, for the last steps square the error.
-_DECREMENT, _ROUNDS, _PRODUCTS = 1e-13, 100, 2000
+_DECREMENT, _ROUNDS, _PRODUCTS = 1e-17, 100, 5000
+# Where rounding may keep the decrement from falling further, and a curvature too small to be more than rounding.
+_STALLED, _FLAT = 1e-10, 1e-14
 
 
 def score(train: Probe, val: Probe | None, *, seed: int, lam: float = 10.0, s2: float | None = None) -> Score:
@@ -63,7 +65,7 @@ def score(train: Probe, val: Probe | None, *, seed: int, lam: float = 10.0, s2: 
 
     # Each example moves the trace by its own term, by the mean around which lengths are taken, and by the refit.
     slope = softmax_product(fit.probs, (1 - 2 * fit.probs) * lengths) @ x
-    back = head.solve(fit.probs, slope, 1e-6)
+    back = head.solve(fit.probs, slope, 1e-9)
     refit = ((back @ x.T) * (fit.probs - head.targets)).sum(dim=0)
     shift = 2 * x[:, :-1] @ (curvature @ x[:, :-1])
     each = fit.losses + price / trace * (n * lengths * curvature - shift - refit)
@@ -103,21 +105,22 @@ class _Head:
         theta = self.x.new_zeros(len(log_shares), self.x.shape[1])
         theta[:, -1] = log_shares
         objective, probs, losses = self._at(theta)
+        before = math.inf
         for steps in range(1, _ROUNDS + 1):
             gradient = (probs - self.targets) @ self.x / n + self.penalty * theta
-            # Inexact far from the optimum, ever more exact near it: the error falls faster than linearly.
-            step = -self.solve(probs, gradient, min(0.1, math.sqrt(float(gradient.norm()))))
+            step = -self.solve(probs, gradient)
             decrement = -float((gradient * step).sum())
             size = 1.0
             # Beyond rounding no decrease can be seen, and none is asked for.
-            while (new := self._at(theta + size * step))[0] > objective - 1e-4 * size * decrement + 1e-15:
+            while (new := self._at(theta + size * step))[0] > objective - 1e-4 * size * decrement + 1e-13:
                 size /= 2
                 if size < 1e-10:
                     raise CannotScore(f"pactran needs a head that converges, got stuck at a decrement of {decrement:.1e}")
             theta = theta + size * step
             objective, probs, losses = new
-            if decrement <= _DECREMENT:
+            if decrement <= _DECREMENT or before / 2 < decrement <= _STALLED:
                 return _Fit(objective, probs, losses, steps)
+            before = decrement
         raise CannotScore(f"pactran needs a head that converges, got a decrement of {decrement:.1e} in {_ROUNDS} steps")
 
     def _at(self, theta: Tensor) -> tuple[float, Tensor, Tensor]:
@@ -125,17 +128,25 @@ class _Head:
         losses = -(logs * self.targets).sum(dim=0)
         return float(losses.mean() + (self.penalty * theta.square()).sum() / 2), logs.exp(), losses
 
-    def solve(self, probs: Tensor, right: Tensor, accuracy: float) -> Tensor:
+    def solve(self, probs: Tensor, right: Tensor, accuracy: float | None = None) -> Tensor:
         """[C, k] Hessian^-1 right by conjugate gradients, preconditioned by the Hessian's diagonal.
 
-        A common offset of all biases changes nothing: the Hessian is singular there, and `right` has no part in it.
+        A common offset of all biases changes nothing, so the Hessian is singular there: biases are kept at a sum of 0,
+        or the rounding of `right`, which has no part in that direction, would be blown up without limit.
         """
         n = len(self.x)
-        diagonal = (probs * (1 - probs)) @ self.x.square() / n + self.penalty + 1e-300
+        inverse = 1 / ((probs * (1 - probs)) @ self.x.square() / n + self.penalty).clamp_min(_FLAT)
+
+        def scale(residual: Tensor) -> Tensor:
+            scaled = residual * inverse
+            scaled[:, -1] -= inverse[:, -1] * (scaled[:, -1].sum() / inverse[:, -1].sum())
+            return scaled
+
         solution, residual = torch.zeros_like(right), right
-        direction = residual / diagonal
+        direction = scale(residual)
         size = float((residual * direction).sum())
-        goal = accuracy**2 * size
+        # For a gradient: inexact far from the optimum, ever more exact near it, so that the error falls ever faster.
+        goal = size * (min(0.01, math.sqrt(max(size, 0.0))) if accuracy is None else accuracy**2)
         for _ in range(_PRODUCTS):
             if size <= goal:
                 break
@@ -145,7 +156,7 @@ class _Head:
                 break
             solution = solution + size / curve * direction
             residual = residual - size / curve * product
-            scaled = residual / diagonal
+            scaled = scale(residual)
             size, old = float((residual * scaled).sum()), size
             direction = scaled + size / old * direction
         return solution

@@ -53,10 +53,7 @@ def score(train: Probe, val: Probe | None, *, seed: int, limit: int = 3000, dire
         raise ValueError(f"directions must be at least 1, got {directions}")
     seen = rows(train)
     used = torch.from_numpy(_drawn(seen, limit, seed)).to(seen.device)
-    if directions is None:
-        unit = _directions(_standardised(seen.centred[used], 1e-14 * seen.mean.abs()))
-    else:
-        unit = _directions(_standardised(_oriented(seen.coordinates(directions)[used]), 0.0))
+    unit = _unit_rows(seen, used, directions)
     detail = {"examples": len(used)}
     if seen.target == "multilabel":
         labels = _ordered(_distances(_label_rows(seen.targets[used])))
@@ -91,6 +88,13 @@ def _drawn(seen: Rows, limit: int, seed: int) -> npt.NDArray[np.intp]:
     u = rng.random(n)[order[np.cumsum(sizes) - sizes]]
     due = (place + np.repeat(u, sizes)) / np.repeat(sizes, sizes)
     return np.sort(order[np.argsort(due, kind="stable")[:limit]])
+
+
+def _unit_rows(seen: Rows, used: Tensor, directions: int | None) -> Tensor:
+    """[m, d] rows whose products are the Pearson correlations of standardised features."""
+    if directions is None:
+        return _directions(_standardised(seen.centred[used], 1e-14 * seen.mean.abs()))
+    return _directions(_standardised(_oriented(seen.coordinates(directions)[used]), 0.0))
 
 
 def _oriented(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from taskrel.rows import Rows, rows
 from taskrel.types import CannotScore, Probe, Score
 
-# Penalties tried, as multiples of the mean eigenvalue of the centred XᵀX over its k directions; the first of equals wins.
+# Penalties tried, as multiples of the mean of the k eigenvalues of the centred XᵀX; the first of equals wins.
 GRID = tuple(10.0 ** (half / 2) for half in range(6, -13, -1))
 # Predictions held at once: 32 MiB, whatever the number of examples.
 _BLOCK = 1 << 22
@@ -32,8 +32,8 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
             the optimism is slight.
 
     Returns:
-        Accuracy in [0, 1], ties to the first class; or R² in (-inf, 1]. `detail["mse"]` is the squared error per example and
-        column, `detail["penalty"]` is lambda. The influence holds the fits fixed.
+        Accuracy in [0, 1], ties to the first class; or R² in (-inf, 1]. `detail["mse"]` is the mean squared error over
+        examples and columns, `detail["penalty"]` is lambda. The influence holds the fits fixed.
 
     Raises:
         CannotScore: no column varies.
@@ -43,7 +43,7 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
         Allen, 1974 (PRESS): y - y_loo = (y - y_fit)/(1 - h); spec/proxies.md 4.5.
     """
     del val, seed
-    if isinstance(penalty, str) and penalty != "loo" or not isinstance(penalty, str) and not penalty > 0:
+    if penalty != "loo" if isinstance(penalty, str) else not penalty > 0:
         raise ValueError(f"penalty must be positive or 'loo', got {penalty!r}")
     seen = rows(train)
     baseline = (seen.targets - seen.targets.mean(dim=0)) * (len(train) / (len(train) - 1))
@@ -81,8 +81,8 @@ def _best(seen: Rows, weights: Tensor) -> float:
 def _errors(seen: Rows, penalties: Tensor, part: slice) -> Tensor:
     """[P, b, T] labels minus their leave-one-out predictions, for each penalty and each example of the part.
 
-    With X = U diag(sqrt(values)) Vᵀ both the residuals and 1 - h are sums of what the penalty takes away inside U and of
-    what is outside U, which is nothing where U spans all that is orthogonal to the constant: so there is no loss of digits
+    With X = U diag(sqrt(values)) Vᵀ both the residuals and 1 - h are sums of what the penalty takes away inside U and
+    of what is outside U, which is nothing where U spans all that is orthogonal to the constant: so no digits are lost
     where the fit interpolates.
     """
     spectrum, n = seen.spectrum, seen.examples

@@ -58,22 +58,16 @@ def score(
     distortion = eps * size if normalise else eps
     counts = seen.counts
     weights = torch.full_like(counts, 1 / len(counts)) if weighting == "mean" else counts / n
-    damped = values / (values + n * distortion)
-    leverages = seen.left.square() @ damped
     parts = _class_rates(seen, distortion, weights)
     value = float((values / (n * distortion)).log1p().sum() / 2 - weights @ parts.rates)
-    # With T = eps + S and S the covariance, x moves 1/2 ln det T by 1/2 (xᵀ T^-1 x - tr T^-1 S), and n times its
-    # leverage is the first term. A class rate also moves because the mean of all does: by - m_cᵀ T_c^-1 x.
-    counts_of = counts[seen.ids]
-    trace = torch.zeros_like(counts).index_add_(0, seen.ids, parts.leverages)
-    influence = (n * leverages - damped.sum()) / 2
-    influence -= weights[seen.ids] * n / counts_of * (counts_of * parts.leverages - trace[seen.ids]) / 2
-    influence += parts.along
+    damped = values / (values + n * distortion)
+    traces = torch.zeros_like(counts).index_add_(0, seen.ids, parts.leverages)
+    influence = _influence(seen, damped, parts, traces, weights)
     if weighting == "prior":
         influence -= parts.rates[seen.ids] - weights @ parts.rates
     if normalise:
         lengths = seen.centred.square().sum(dim=1) / size - 1
-        influence -= lengths * (damped.sum() - weights @ trace) / 2
+        influence -= lengths * (damped.sum() - weights @ traces) / 2
     return Score(value, (value,), detail, influence.cpu().numpy())
 
 
@@ -84,6 +78,18 @@ class _Parts(NamedTuple):
     rates: Tensor
     leverages: Tensor
     along: Tensor
+
+
+def _influence(seen: Rows, damped: Tensor, parts: _Parts, traces: Tensor, weights: Tensor) -> Tensor:
+    """[n] first-order effect of each example on R(all) - sum_c w_c R(c), the w_c and the scale held fixed.
+
+    With T = eps + S and S the covariance, x moves 1/2 ln det T by 1/2 (xᵀ T^-1 x - tr T^-1 S), and n times its leverage
+    is the first term. A class rate also moves because the mean of all does: by - m_cᵀ T_c^-1 x.
+    """
+    n, counts, own = seen.examples, seen.counts, seen.ids
+    whole = (n * (seen.left.square() @ damped) - damped.sum()) / 2
+    inside = (counts[own] * parts.leverages - traces[own]) / 2
+    return whole - (weights * n / counts)[own] * inside + parts.along
 
 
 def _class_rates(seen: Rows, eps: float, weights: Tensor) -> _Parts:

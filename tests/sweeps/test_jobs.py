@@ -177,7 +177,7 @@ def test_a_score_carries_its_interval_and_paired_replicates(context, task):
 
 
 def test_a_proxy_without_influences_has_no_interval(context, task):
-    row = score(scoring(task, "pactran"), context)["scores"][0]
+    row = score(scoring(task, "ncti_vc"), context)["scores"][0]
     assert row["replicates"] == []
     assert "low" not in row
 

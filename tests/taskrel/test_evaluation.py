@@ -1,5 +1,7 @@
 """Evaluation of proxies against brute force: scipy's weighted tau, medians by hand, every draw looked up one by one."""
 
+from itertools import pairwise, permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from scipy import stats
 
 from taskrel.correlation import mean_noise_floor, pearsons, weighted_taus
 from taskrel.evaluation import chance, evaluate, outcomes
+from taskrel.regret import random_relative_regret
 
 LAW = settings(deadline=None, max_examples=80)
 levels = hnp.arrays(np.float64, (3, 6), elements=st.integers(0, 3).map(float) | st.just(np.nan))
@@ -19,6 +22,16 @@ def textbook(x, y, statistic):
     both = ~(np.isnan(x) | np.isnan(y))
     x, y = x[both], y[both]
     return np.nan if len(set(x)) < 2 or len(set(y)) < 2 else statistic(x, y).statistic
+
+
+def all_orders(scores, reached):
+    """Relative regret at budget 2, the mean over every order of the models that sorts them by score."""
+    models, found = np.flatnonzero(~np.isnan(reached)), []
+    for order in permutations(models):
+        if all(scores[a] >= scores[b] for a, b in pairwise(order)):
+            value = max(reached[list(order[:2])])
+            found.append((reached[models].max() - value) / (1 - value))
+    return np.mean(found)
 
 
 @LAW
@@ -32,8 +45,8 @@ def test_rows_of_weighted_taus_and_pearsons_are_scipys(x, y):
 def test_many_rows_are_the_same_as_each_alone():
     """Rows are taken in blocks: none may know of its neighbours."""
     x, y = np.random.default_rng(0).integers(0, 40, (2, 300, 150)).astype(float)  # more than one block
-    np.testing.assert_array_equal(weighted_taus(x, y)[[0, 185, 186, 299]], weighted_taus(x[[0, 185, 186, 299]],
-                                                                                         y[[0, 185, 186, 299]]))  # fmt: skip
+    few = [0, 185, 186, 299]
+    np.testing.assert_array_equal(weighted_taus(x, y)[few], weighted_taus(x[few], y[few]))
 
 
 def test_pearson_of_tiny_and_of_constant_numbers():
@@ -70,13 +83,13 @@ def test_the_interval_is_of_every_draw_of_the_repeats():
     assert (regret.low, regret.value, regret.high) == pytest.approx((min(relative), relative[1], max(relative)))
 
 
-def test_equal_scores_go_to_the_earlier_model_and_missing_ones_come_last():
+def test_between_equal_scores_the_expectation_counts_and_missing_ones_come_last():
     found = evaluate([[0.5, 0.5, np.nan]], outcomes([ONE_TASK], samples=20))
-    assert found.relative_regret[1].value == pytest.approx(0.10 / 0.28)
+    assert found.relative_regret[1].value == pytest.approx((0.10 / 0.28 + 0) / 2)
     assert (found.missing, found.tau_floor) == (1, mean_noise_floor((2,)))
     last = evaluate([[np.nan, np.nan, 0.1]], outcomes([ONE_TASK], samples=20))
     assert last.relative_regret[1].value == pytest.approx(0.47 / 0.65)
-    assert last.relative_regret[2].value == pytest.approx(0.10 / 0.28)
+    assert last.relative_regret[2].value == pytest.approx((0.10 / 0.28 + 0) / 2)
     assert last.weighted_tau.value == 0
     assert (last.flat, last.tau_floor) == (1, None)
 
@@ -112,7 +125,7 @@ def test_one_task_with_one_repeat_has_no_interval_unless_the_scores_move():
     assert (moved.relative_regret[1].low, moved.relative_regret[1].high) == pytest.approx((0, 0.1 / 0.3))
 
 
-@LAW
+@settings(LAW, max_examples=15)
 @given(st.integers(0, 10_000))
 def test_every_sample_equals_brute_force(seed):
     """Each bootstrap sample recomputed one by one, from the draws: scipy's tau, medians, a sort of the models."""
@@ -140,13 +153,11 @@ def test_every_sample_equals_brute_force(seed):
             reached = found.accuracy[task, sample]
             if len(set(reached[known & ~np.isnan(reached)])) > 1:
                 tau.append(np.nan_to_num(textbook(drawn[known], reached[known], stats.weightedtau)))
-            order = sorted(np.flatnonzero(known), key=lambda m, drawn=drawn: (np.isnan(drawn[m]), -drawn[m]))
-            best = np.nanmax(reached[known])
-            if not np.isnan(reached[order[0]]):
-                regret.append((best - reached[order[0]]) / (1 - reached[order[0]]))
+            if known.sum() >= 2 and (~np.isnan(reached)).any():
+                regret.append(all_orders(np.nan_to_num(drawn, nan=-1), reached))
         taus.append(np.mean(tau) if tau else np.nan)
         regrets.append(np.mean(regret) if regret else np.nan)
-    for estimate, numbers in ((result.weighted_tau, taus), (result.relative_regret[1], regrets)):
+    for estimate, numbers in ((result.weighted_tau, taus), (result.relative_regret[2], regrets)):
         if np.isnan(numbers[0]):
             assert estimate.value is None
         else:
@@ -166,10 +177,13 @@ def test_medians_are_numpys(accuracy):
 def test_chance_is_the_mean_over_all_single_models():
     accuracy = np.random.default_rng(1).uniform(0.2, 0.9, (3, 6, 1))
     found = chance(outcomes(accuracy, samples=50))
+    assert (found.tasks, found.missing, found.flat) == (3, 0, 0)
     best = accuracy.max(axis=1, keepdims=True)
     assert found.relative_regret[1].value == pytest.approx(((best - accuracy) / (1 - accuracy)).mean())
     assert found.weighted_tau.value == 0
     assert found.relative_regret[2].value < found.relative_regret[1].value
+    exact = random_relative_regret(accuracy, 2)
+    assert found.relative_regret[2].value == pytest.approx(exact.mean())
     assert found.relative_regret[1].low < found.relative_regret[1].value < found.relative_regret[1].high
 
 

@@ -359,7 +359,7 @@ def test_a_users_proxy_by_function_or_by_place():
     by_place = Proxy(**ENTRY)
     by_function = Proxy(**(ENTRY | {"function": by_place.resolve()}))
     assert by_place.score(train, val) == by_function.score(train, val)
-    assert by_place.settings() == {"k": 1, "metric": "euclidean"}
+    assert by_place.settings() == {"k": 1, "metric": "euclidean", "ties": "nearest"}
 
 
 @pytest.mark.parametrize(

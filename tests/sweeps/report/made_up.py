@@ -49,7 +49,8 @@ def model(name: str, group: str = "a", accuracy: float | None = None, **changes:
     """One ``models`` row."""
     row: Row = {
         "model": name, "source": f"timm:{name}", "group": group, "family": "resnet", "parameters": 100_000, "dim": 64,
-        "input_size": 32, "upstream": "drawn", "upstream_size": 1000, "upstream_accuracy": accuracy, "released": 2016.0,
+        "input_size": 32, "upstream": "drawn", "upstream_size": 1000, "upstream_accuracy": accuracy,
+        "released": 2016.0,
         "pretrained": group != "scratch", "licence": "Apache-2.0", "revision": "r0", "summary": "",
     }  # fmt: skip
     return row | changes
@@ -81,6 +82,7 @@ MODELS = (
     + [(f"mini_{name}", "imagenet") for name in ("mobilenet_v1", "mobilenet_v2", "inception_v3", "nasnet_large")]
     + [(f"mini_{name}", "vtab") for name in ("rotation", "jigsaw", "exemplar", "sup_100", "vae")]
 )
+PROXIES = MappingProxyType({"linear": 0.5, "knn": 0.9, "logme": 0.7})  # name -> noise
 SCRATCH = "mini_resnet_v2_50.scratch"
 TASKS = ("digits", "letters", "textures", "terrain", "organisms", "crowds_count", "shapes_orientation", "scenes")
 RATES = (0.1, 0.01)
@@ -88,7 +90,7 @@ RATES = (0.1, 0.01)
 
 def mini(out: Path, *, models: Sequence[tuple[str, str]] = tuple(MODELS), tasks: Sequence[str] = TASKS,
          done: float = 1.0, searched: bool = True, seed: int = 0,
-         proxies: Mapping[str, float] = MappingProxyType({"linear": 0.5, "knn": 0.9, "logme": 0.7})) -> Store:  # fmt: skip
+         proxies: Mapping[str, float] = PROXIES) -> Store:  # fmt: skip
     """A store like the one of the mini sweep, with made-up numbers.
 
     ``done`` is the share of fine-tuning finished, ``proxies`` how noisy each proxy is.
