@@ -9,6 +9,7 @@ counted in them. Knows no proxy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,9 @@ from taskrel.types import Score
 Floats = npt.NDArray[np.float64]
 
 
+@lru_cache(maxsize=4)
 def multiplicities(examples: int, samples: int = 200, seed: int = 0) -> Floats:
-    """[S, n] how often each example is in each resample: n draws with replacement.
+    """[S, n] how often each example is in each resample: n draws with replacement. Read-only: callers share it.
 
     Args:
         examples: n, at least 1.
@@ -32,7 +34,9 @@ def multiplicities(examples: int, samples: int = 200, seed: int = 0) -> Floats:
     if examples < 1 or samples < 1:
         raise ValueError(f"examples and samples must be at least 1, got {examples} and {samples}")
     rng = np.random.default_rng((seed, examples))
-    return rng.multinomial(examples, np.full(examples, 1 / examples), size=samples).astype(np.float64)
+    times = rng.multinomial(examples, np.full(examples, 1 / examples), size=samples).astype(np.float64)
+    times.flags.writeable = False
+    return times
 
 
 def replicates(score: Score, times: Floats, within: tuple[float, float] = (-np.inf, np.inf)) -> Floats | None:

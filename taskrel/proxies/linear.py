@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from taskrel.heads import Recipe, train_heads
-from taskrel.types import CannotScore, Probe, Score
+from taskrel.types import Array, CannotScore, Probe, Score
 
 
 def score(
@@ -40,9 +40,9 @@ def score(
         repeats: independent batch streams.
 
     Returns:
-        Accuracy in [0, 1]; `values` holds one per repeat, `detail` the rate chosen most often (the
-        first listed among equals), each rate's own median (None if it diverged throughout) and the
-        number of diverged heads.
+        Accuracy in [0, 1]; `values` holds one per repeat, `detail` the rate chosen most often (the first listed among
+        equals), each rate's own median (None if it diverged throughout) and the number of diverged heads. `influence`
+        is per validation example: its share of right answers over the repeats, the heads held fixed.
 
     Raises:
         CannotScore: no validation part, one class, or every head diverged.
@@ -57,27 +57,34 @@ def score(
     classes, encoded = np.unique(train.labels, return_inverse=True)
     if len(classes) < 2:
         raise CannotScore(f"linear needs at least 2 training classes, got {len(classes)}")
-    # torch.tensor copies: a probe may be a read-only memory map, which torch must not alias.
-    heads = train_heads(torch.tensor(train.features), torch.tensor(encoded), len(classes), recipe, seed=seed)
-    logits = heads.logits(torch.tensor(val.features))
+    inputs, queries = _tensor(train.features), _tensor(val.features)
+    heads = train_heads(inputs, torch.tensor(encoded).to(inputs.device), len(classes), recipe, seed=seed)
+    logits = heads.logits(queries.to(inputs.device))
     finite = heads.finite & torch.isfinite(logits).all(dim=3).all(dim=2)
-    right = classes[logits.argmax(dim=3).numpy()] == val.labels
-    accuracies = np.where(finite.numpy(), right.mean(axis=2), np.nan)
-    alive = accuracies[finite.any(dim=1).numpy()]
+    right = classes[logits.argmax(dim=3).cpu().numpy()] == val.labels
+    accuracies = np.where(finite.cpu().numpy(), right.mean(axis=2), np.nan)
+    living = finite.any(dim=1).cpu().numpy()
+    alive = accuracies[living]
     if not len(alive):
         raise CannotScore(
             f"linear needs a head with finite weights, got {accuracies.size} diverged ones "
             f"(largest feature {np.abs(train.features).max():.3g})"
         )
-    best = np.nanmax(alive, axis=1)
-    wins = np.bincount(np.nanargmax(alive, axis=1), minlength=len(recipe.learning_rates))
+    best, chosen = np.nanmax(alive, axis=1), np.nanargmax(alive, axis=1)
+    wins = np.bincount(chosen, minlength=len(recipe.learning_rates))
+    each = right[living][np.arange(len(chosen)), chosen].mean(axis=0)
     detail = {
         "learning_rate": recipe.learning_rates[int(wins.argmax())],
         "medians": [_median(accuracies[:, i]) for i in range(len(recipe.learning_rates))],
         "diverged": int(np.isnan(accuracies).sum()),
         "unseen": int(np.sum(~np.isin(val.labels, classes))),
     }
-    return Score(float(np.median(best)), tuple(best.tolist()), detail)
+    return Score(float(np.median(best)), tuple(best.tolist()), detail, each - each.mean())
+
+
+def _tensor(features: Array) -> torch.Tensor:
+    """A copy, where the features are: a probe may be a read-only memory map, which torch must not alias."""
+    return features.clone() if isinstance(features, torch.Tensor) else torch.tensor(features)
 
 
 def _median(column: np.ndarray) -> float | None:

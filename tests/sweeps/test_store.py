@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeps.errors import OutputError
-from sweeps.store import SCHEMAS, VOLATILE, Store, same_tables
+from sweeps.store import SCHEMA_VERSION, SCHEMAS, VOLATILE, Store, same_tables
 from sweeps.types import Outcome
 
 
@@ -41,7 +41,7 @@ def test_empty_tables_have_their_schema(store):
 def test_schema_version_is_in_every_part(store):
     store.append(outcome("a", 0.5))
     metadata = pq.read_schema(store.folder / "scores" / "a.parquet").metadata
-    assert metadata[b"schema_version"] == b"1"
+    assert metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
 
 
 def test_unfinished_parts_are_not_seen(store):
