@@ -97,7 +97,7 @@ def clock(device: str) -> float:
     return time.perf_counter()
 
 
-def best(call: Callable[[], object], device: str = "cpu", least: int = 1, enough: float = 4.0) -> float:
+def best(call: Callable[[], object], device: str = "cpu", least: int = 1, enough: float = 2.0) -> float:
     """Seconds of the fastest of three calls, or of as many as `enough` seconds allow."""
     taken: list[float] = []
     while len(taken) < 3 and (len(taken) < least or sum(taken) < enough):
@@ -123,7 +123,7 @@ def timed(case: Case) -> dict[str, Any]:
     """Ours alone and together, and the plain algorithms beside them."""
     task = drawn(case.n, case.d, case.classes)
     together: list[dict[str, float]] = []
-    best(lambda: together.append(suite(task, case.device)), least=2, enough=10.0)
+    best(lambda: together.append(suite(task, case.device)), least=2, enough=6.0)
     shortest = min(together, key=lambda spent: sum(spent.values()))
     rows: dict[str, dict[str, Any]] = {}
     for plain in PLAIN:
@@ -154,7 +154,7 @@ def suite_only(case: Case) -> dict[str, Any]:
     """The suite and its members alone, at sizes where nothing else is compared."""
     task = drawn(case.n, case.d, case.classes)
     together: list[dict[str, float]] = []
-    best(lambda: together.append(suite(task, case.device)), least=2, enough=10.0)
+    best(lambda: together.append(suite(task, case.device)), least=2, enough=6.0)
     shortest = min(together, key=lambda spent: sum(spent.values()))
     rows = {name: {"alone": best(lambda name=name: score(name, parts(task, case.device)), case.device),
                    "together": shortest[name]} for name in SUITE}  # fmt: skip
@@ -368,7 +368,7 @@ def main() -> None:
                 lines.append(show(case, measured(case)))
         for n, d, c in sizes[:1] if arguments.quick else FITTED:
             show_fits(Case("fitted", n, d, c, **common))
-        sys.stdout.flush()
+
     for n, d, c in sizes[:1] if arguments.quick else [(5000, 512, 100), (5000, 2048, 100)]:
         show_memory(Case("memory", n, d, c, 1, arguments.device))
     print("", *lines, sep="\n")

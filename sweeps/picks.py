@@ -5,12 +5,15 @@ measured (a proxy of the sweep), combined from the proxies of all models of a ta
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sweeps.config import EARLY, SweepConfig, did_you_mean
 from sweeps.errors import ConfigError
 from sweeps.plan import SearchPlan, finetune_settings
 from sweeps.types import Model, Row, Task
 from taskrel.aggregate import COMBINED, combine
+from taskrel.proxies import PROXIES
+from taskrel.proxies.contract import declared
 from taskrel.static import STATIC, Accuracies, static
 from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder
 from taskrel.types import Candidate, Pick
@@ -48,8 +51,6 @@ def check(config: SweepConfig) -> None:
     Raises:
         ConfigError: with the first unknown name, or a proxy that a strategy needs and the sweep does not compute.
     """
-    from taskrel.proxies import PROXIES
-
     for name, options in config.proxies.items():
         if name in COMBINED or name in STATIC:
             raise ConfigError(f"proxies must be measured, got {name!r}, which is "
@@ -58,6 +59,8 @@ def check(config: SweepConfig) -> None:
         if name not in PROXIES and name != EARLY and "function" not in options:
             raise ConfigError(f"proxies must be known{did_you_mean(name, PROXIES)}; "
                               "your own needs function = \"module:function\"")  # fmt: skip
+        if name != EARLY:
+            _settings(name, options)
     wanted = [*config.regret.strategies, config.regret.answer]
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
@@ -69,6 +72,20 @@ def check(config: SweepConfig) -> None:
         for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
             if proxy not in config.proxies:
                 raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(config.proxies)}")
+
+
+def _settings(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse a setting that the proxy does not take, rather than fail once for every model on every task."""
+    place = options.get("function") or PROXIES[name].function
+    if not isinstance(place, str):
+        return
+    try:
+        known = declared(place)
+    except ValueError as fault:
+        raise ConfigError(f"proxies.{name}: {fault}") from None
+    for key in sorted(options.keys() - {"function"}):
+        if known is not None and key not in known:
+            raise ConfigError(f"proxies.{name}.{key} must be a setting of the proxy{did_you_mean(key, known)}")
 
 
 def candidates(models: Iterable[Row]) -> tuple[Candidate, ...]:

@@ -167,6 +167,13 @@ def test_unknown_names_are_refused_before_anything_runs(two_tasks, tmp_path):
         ({"models": ["mini_resnet_v2_50.expert_ful"]}, "did you mean 'mini_resnet_v2_50.expert_full'"),
         ({"tasks": ["mini/cel"]}, "did you mean 'mini/cells'"),
         ({"proxies": {"linaer": {}}}, "did you mean 'linear'"),
+        ({"proxies": {"logme": {"epz": 1}}}, "proxies.logme.epz must be a setting of the proxy, got 'epz'; did"),
+        ({"proxies": {"mine": {"function": "nowhere:f"}}}, "function must be in an importable module, got 'nowhere:f'"),
+        ({"proxies": base["proxies"] | {"early_stopping": {"step": 1}}}, "did you mean 'steps'"),
+        (
+            {"proxies": base["proxies"] | {"otce": {"reference": "secnd"}}},
+            "proxies.otce.reference must be a task of the sweep",
+        ),
         ({"regret": {"strategies": ["hybrid_liner"]}}, "did you mean 'hybrid_linear'"),
     ):
         with pytest.raises(ConfigError, match=says):
