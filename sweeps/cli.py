@@ -189,6 +189,54 @@ def score(
 
 @app.command()
 @_guard
+def regret(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV or Parquet of accuracies.", show_default=False)],
+    task: Annotated[str, typer.Option(help="Column of task names.")] = "task",
+    model: Annotated[str, typer.Option(help="Column of model names, also of --facts.")] = "model",
+    accuracy: Annotated[str, typer.Option(help="Column of accuracies: fractions or per cent.")] = "accuracy",
+    repeat: Annotated[str | None, typer.Option(help="Column of repeats. Default: repeat or seed, if any.")] = None,
+    wide: Annotated[Literal["tasks", "models"] | None, typer.Option(help="Each column is one of these.")] = None,
+    where: Annotated[str, typer.Option(help='Rows to take: "examples = 1000 and model != scratch*".')] = "",
+    scores: Annotated[str | None, typer.Option(help="Score columns, comma-separated. Default: other numbers.")] = None,
+    duplicates: Annotated[
+        Literal["refuse", "mean", "median", "first", "max", "repeats"], typer.Option(help="Several rows of a cell.")
+    ] = "refuse",
+    facts: Annotated[Path | None, typer.Option(help="Facts of models: parameters, upstream_accuracy, pool_*.")] = None,
+    fact: Annotated[list[str], typer.Option(help="Name a fact: --fact parameters=params. May be repeated.")] = [],  # noqa: B006
+    pool: Annotated[list[str], typer.Option(help='A pool: "small: parameters <= 24e6". May be repeated.')] = [],  # noqa: B006
+    strategies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all the table allows.")] = "",
+    budgets: Annotated[str, typer.Option(help="Numbers of models to fine-tune.")] = "1,2,3,5,10",
+    against: Annotated[str | None, typer.Option(help="Compare with this strategy. Default: with the best.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=1, help="Bootstrap samples.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    test_size: Annotated[int | None, typer.Option(min=1, help="Test examples per task, for the log odds.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the tables, Parquet and CSV.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Regret of every strategy on a finished table of accuracies, yours or a published one. No zoo needed.
+
+    A long table has columns task, model, accuracy, maybe repeat, and any proxy scores; see docs/regret.md.
+
+    Example: `sweeps regret accuracies.csv --facts models.csv --pool "small: parameters <= 24e6" --out out/regret`
+    """
+    from sweeps.replay import regret_of
+    from sweeps.replay.show import show, to_json, write
+
+    dense, found = regret_of(
+        table, task=task, model=model, accuracy=accuracy, repeat=repeat, wide=wide, where=where, scores=scores,
+        duplicates=duplicates, facts=facts, fact=fact, pools=pool, strategies=strategies, budgets=budgets,
+        against=against, bootstrap=bootstrap, seed=seed, test_size=test_size,
+    )  # fmt: skip
+    if out is not None:
+        write(out, found)
+    if as_json:
+        print(to_json(dense, found))
+    else:
+        show(console, dense, found, out)
+
+
+@app.command()
+@_guard
 def export(out: Folder, csv: Annotated[Path, typer.Option("--csv", help="Folder for one CSV file per table.")]) -> None:
     """Write every table as CSV.
 

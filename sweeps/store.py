@@ -106,6 +106,28 @@ SCHEMAS: Mapping[str, pa.Schema] = {
 DERIVED = ("accuracies", "regret", "strategies", "correlations", "proxies", "answer")
 
 
+def write_parquet(path: Path, data: pa.Table) -> None:
+    """Write one file, whole or not at all, on the disk when this returns; an older one of that name is replaced.
+
+    Raises:
+        OutputError: when the folder cannot be written.
+    """
+    temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "wb") as file:
+            pq.write_table(data, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"the table must be writable in {path.parent}, got: {error.strerror}") from None
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Store:
     """The tables below one output folder."""
 
@@ -138,22 +160,8 @@ class Store:
 
     def write(self, table: str, part: str, rows: Sequence[Row]) -> None:
         """Write one part: whole or not at all; an older part of that name is replaced."""
-        folder = self.folder / table
         data = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
-        temporary = folder / f".tmp-{part}-{uuid.uuid4().hex}"
-        try:
-            with open(temporary, "wb") as file:
-                pq.write_table(data, file, compression="zstd")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, folder / f"{part}.parquet")
-        except OSError as error:
-            raise OutputError(f"the table {table} must be writable in {folder}, got: {error.strerror}") from None
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write_parquet(self.folder / table / f"{part}.parquet", data)
 
     def read(self, table: str, parts: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a table, or those of the named parts that exist, or some columns; an absent table is empty."""

@@ -1,4 +1,4 @@
-"""Intervals by resampling: how far regret moves with the luck of the fine-tuning runs.
+"""Intervals by resampling: how far regret moves with the luck of the fine-tuning runs and with the choice of tasks.
 
 No loop over samples: a resample is a vector of multiplicities, so all of them are one product.
 """
@@ -10,15 +10,107 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from taskrel.regret import (
-    Floats,
-    Mask,
-    best_per_repeat,
-    check_picks,
-    check_table,
-    nanmean,
-    relative_regret,
-)
+from taskrel.regret import Floats, Mask, best_per_repeat, check_picks, check_table, error_removed, nanmean
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What is drawn again with replacement, S times; the same for all models, strategies and budgets of a task.
+
+    Args:
+        repeats: [T, S, R] how often each repeat of a task counts.
+        tasks: [T, S] how often each task counts.
+        level: share of the samples inside an interval.
+    """
+
+    repeats: Floats
+    tasks: Floats
+    level: float
+
+
+def draw(tasks: int, repeats: int, *, samples: int = 1000, level: float = 0.95, seed: int = 0) -> Draws:
+    """Multiplicities of repeats, task by task, and of tasks.
+
+    Args:
+        tasks: T.
+        repeats: R.
+        samples: number S of bootstrap samples.
+        level: share of the samples inside an interval, in (0, 1).
+        seed: non-negative.
+
+    Raises:
+        ValueError: samples or level out of range.
+    """
+    if samples < 1 or not 0 < level < 1:
+        raise ValueError(f"samples must be at least 1 and level in (0, 1), got {samples} and {level}")
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=(tasks, samples))
+    counts = rng.multinomial(tasks, np.full(tasks, 1 / tasks), size=samples)
+    return Draws(times.astype(np.float64), np.ascontiguousarray(counts.T, dtype=np.float64), level)
+
+
+def resampled(rows: Floats, times: Floats) -> Floats:
+    """[N, S] mean of each row over repeats, repeat r counted times[s, r] times, NaN entries never.
+
+    Args:
+        rows: [N, R] fractions, NaN where missing.
+        times: [S, R] of `Draws.repeats`.
+
+    Returns:
+        Fractions; NaN where a sample drew none of the repeats that a row has.
+    """
+    there = ~np.isnan(rows)
+    if there.all():
+        means = rows @ (times / times.shape[1]).T
+    else:
+        count = there.astype(np.float64) @ times.T
+        total = np.where(there, rows, 0) @ times.T
+        means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    # A vectorised sum need not round monotonically: it may leave [0, 1] by an ulp.
+    clipped: Floats = np.clip(means, 0, 1, out=means)
+    return clipped
+
+
+def resampled_oracle(cells: Floats, times: Floats) -> Floats:
+    """[S] best mean accuracy of one task in each sample.
+
+    Args:
+        cells: [M, R] accuracies of the pool on the task, NaN where missing.
+        times: [S, R] of `Draws.repeats`.
+    """
+    whole = cells[~np.isnan(cells).any(axis=1)]
+    # A mean lies between the least and the greatest repeat: who never reaches the worst of another is never best.
+    floor = whole.min(axis=1).max() if len(whole) else -np.inf
+    able = np.fmax.reduce(cells, axis=1) >= floor
+    best: Floats = np.fmax.reduce(resampled(cells[able], times), axis=0, initial=np.nan)
+    return best
+
+
+def percentiles(samples: Floats, level: float) -> Floats:
+    """[..., 2] the central interval over the last axis, NaN samples left out; NaN (and no warning) where all are.
+
+    Args:
+        samples: [..., S].
+        level: share of the samples inside, in (0, 1); between two samples the ends are interpolated.
+    """
+    ends = np.array([(1 - level) / 2, (1 + level) / 2])
+    missing = np.isnan(samples)
+    if missing.any():
+        count = (~missing).sum(axis=-1, keepdims=True)
+        place = ends * np.maximum(count - 1, 0)
+        lower = np.floor(place).astype(np.intp)
+        ordered = np.sort(samples, axis=-1)  # NaN last
+        low = np.take_along_axis(ordered, lower, axis=-1)
+        high = np.take_along_axis(ordered, np.minimum(lower + 1, np.maximum(count - 1, 0)), axis=-1)
+    else:
+        place = ends * (samples.shape[-1] - 1)
+        lower = np.floor(place).astype(np.intp)
+        upper = np.minimum(lower + 1, samples.shape[-1] - 1)
+        # Four order statistics are all that the interval needs: about half of what np.quantile takes.
+        ordered = np.partition(samples, np.unique([lower, upper]), axis=-1)
+        low, high = ordered[..., lower], ordered[..., upper]
+    interval: Floats = low + (high - low) * (place - lower)
+    return interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,40 +162,18 @@ def bootstrap_regret(
     """
     table = check_table(accuracy)
     mask = check_picks(table, picks)
-    if samples < 1 or not 0 < level < 1:
-        raise ValueError(f"samples must be at least 1 and level in (0, 1), got {samples} and {level}")
     tasks, _, repeats = table.shape
+    draws = draw(tasks, repeats, samples=samples, level=level, seed=seed)
     if repeats == 1:
         nothing = np.full((tasks, 2), np.nan)
         return RegretIntervals(nothing, nothing.copy(), np.full(2, np.nan), np.full(2, np.nan))
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=(samples, tasks))
-    means = _weighted_mean(times, table)
-    best = np.fmax.reduce(means, axis=2)
-    reached = _weighted_mean(times, best_per_repeat(table, mask)[:, None, :])[:, :, 0]
-    absolute, relative = best - reached, relative_regret(best, reached)
-    ends = ((1 - level) / 2, (1 + level) / 2)
+    best = np.stack([resampled_oracle(*each) for each in zip(table, draws.repeats, strict=True)])
+    chosen = best_per_repeat(table, mask)[:, None, :]
+    reached = np.concatenate([resampled(*each) for each in zip(chosen, draws.repeats, strict=True)])
+    absolute, relative = best - reached, error_removed(best, reached)
     return RegretIntervals(
-        absolute=_percentiles(absolute, ends),
-        relative=_percentiles(relative, ends),
-        mean_absolute=_percentiles(nanmean(absolute)[:, None], ends)[0],
-        mean_relative=_percentiles(nanmean(relative)[:, None], ends)[0],
+        absolute=percentiles(absolute, level),
+        relative=percentiles(relative, level),
+        mean_absolute=percentiles(nanmean(absolute.T), level),
+        mean_relative=percentiles(nanmean(relative.T), level),
     )
-
-
-def _weighted_mean(times: npt.NDArray[np.int64], table: Floats) -> Floats:
-    """[S, T, M] mean over repeats, repeat r counted times[s, t, r] times, NaN entries never."""
-    there = ~np.isnan(table)
-    weights = times.astype(np.float64)
-    total = np.einsum("str,tmr->stm", weights, np.where(there, table, 0), optimize=True)
-    count = np.einsum("str,tmr->stm", weights, there.astype(np.float64), optimize=True)
-    # A vectorised sum need not round monotonically: it may leave [0, 1] by an ulp.
-    return np.where(count > 0, np.clip(total / np.maximum(count, 1), 0, 1), np.nan)
-
-
-def _percentiles(samples: Floats, ends: tuple[float, float]) -> Floats:
-    """[T, 2] percentiles over the first axis of [S, T], NaN (and no warning) for NaN columns."""
-    out = np.full((samples.shape[1], 2), np.nan)
-    there = ~np.isnan(samples).all(axis=0)
-    out[there] = np.nanquantile(samples[:, there], ends, axis=0).T
-    return out

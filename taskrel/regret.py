@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.intp]
 Ties = Literal["optimistic", "pessimistic", "expected"]
 
 
@@ -157,7 +158,7 @@ def random_value(accuracy: npt.ArrayLike, budget: int) -> Floats:
     everyone = np.ones(table.shape[:2], dtype=bool)
     complete = ~np.isnan(best_per_repeat(table, everyone))
     descending = -np.sort(-table, axis=1)
-    chance = _order_chances((~np.isnan(table)).sum(axis=1).max(axis=1), budget, table.shape[1])
+    chance = order_chances((~np.isnan(table)).sum(axis=1).max(axis=1), budget, table.shape[1])
     expected = (np.nan_to_num(descending) * chance[:, :, None]).sum(axis=1)
     # The chances sum to 1 up to rounding; no draw is worth more than the best model.
     return nanmean(np.where(complete, np.fmin(expected, descending[:, 0]), np.nan))
@@ -181,21 +182,30 @@ def random_relative_regret(accuracy: npt.ArrayLike, budget: int) -> Floats:
     """
     means = mean_accuracy(accuracy)
     descending = -np.sort(-means, axis=1)
-    chance = _order_chances((~np.isnan(means)).sum(axis=1), budget, means.shape[1])
+    chance = order_chances((~np.isnan(means)).sum(axis=1), budget, means.shape[1])
     each = np.nan_to_num(relative_regret(descending[:, :1], descending))
     return np.where(np.isnan(descending[:, 0]), np.nan, (each * chance).sum(axis=1))
 
 
-def _order_chances(present: npt.NDArray[np.intp], budget: int, models: int) -> Floats:
+def order_chances(present: Counts, budget: int | Counts, models: int) -> Floats:
     """[T, M] probability that the best of B models drawn from m is the j-th best, j from 0.
 
     That is C(m-1-j, B-1) / C(m, B), by the ratio of neighbours (m-j-B+1) / (m-j), which stays
     accurate where binomials would overflow; 0 beyond the last model present.
+
+    Args:
+        present: [T] number m of models to draw from.
+        budget: B, 1 to M, one for all or [T]; all m where they are fewer.
+        models: M.
+
+    Raises:
+        ValueError: the budget is not in 1..M.
     """
-    if not 1 <= budget <= models:
+    budgets = np.atleast_1d(np.asarray(budget, dtype=np.intp))
+    if ((budgets < 1) | (budgets > models)).any():
         raise ValueError(f"budget must be 1 to {models} (the pool), got {budget}")
     m = present[:, None]
-    drawn = np.minimum(budget, m)
+    drawn = np.minimum(budgets[:, None], m)
     place = np.arange(1, models)
     ratio = np.clip((m - place - drawn + 1) / np.maximum(m - place, 1), 0, None)
     ratio[place >= m] = 0
@@ -220,8 +230,15 @@ def delta(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
         CVPR 2022 paper, Eq. 2.
     """
     s1, s2 = _fractions("first", first), _fractions("second", second)
+    return error_removed(s1, s2)
+
+
+def error_removed(s1: Floats, s2: Floats) -> Floats:
+    """`delta` of arrays known to be fractions: for the many numbers of a bootstrap."""
     error = 1 - np.minimum(s1, s2)
-    return np.where(error == 0, 0.0, (s1 - s2) / np.where(error == 0, 1, error))
+    lead = np.asarray(s1 - s2)
+    # Where there is no error both are perfect, and the lead is the 0 that delta is defined to be.
+    return np.divide(lead, error, out=lead, where=error != 0)
 
 
 def relative_regret(best: npt.ArrayLike, reached: npt.ArrayLike) -> Floats:
@@ -288,8 +305,8 @@ class Regret:
     relative: Floats
     log_odds: Floats
     clipped: Mask
-    models_dropped: npt.NDArray[np.intp]
-    picks_dropped: npt.NDArray[np.intp]
+    models_dropped: Counts
+    picks_dropped: Counts
 
 
 def regret(accuracy: npt.ArrayLike, picks: Mask, *, test_size: int | None = None) -> Regret:
@@ -339,23 +356,38 @@ def budget_to_zero(scores: npt.ArrayLike, accuracy: npt.ArrayLike, ties: Ties = 
     Source:
         CVPR 2022 paper, Appendix G; spec/model_search.md sections 1 and 6.
     """
-    means = mean_accuracy(accuracy)
-    ranked = np.array(scores, dtype=np.float64)
-    if ranked.shape != means.shape:
-        raise ValueError(f"scores must be of shape {means.shape}, got {ranked.shape}")
     if ties not in ("optimistic", "pessimistic", "expected"):
         raise ValueError(f"ties must be optimistic, pessimistic or expected, got {ties!r}")
-    ranked[np.isnan(ranked)] = -np.inf
-    present = ~np.isnan(means)
-    best = present & (means == np.fmax.reduce(means, axis=1)[:, None])
-    top = np.where(best, ranked, -np.inf).max(axis=1)[:, None]
-    ahead = (present & (ranked > top)).sum(axis=1)
-    level = (present & (ranked == top)).sum(axis=1)
-    winners = (best & (ranked == top)).sum(axis=1)
+    ahead, level, winners = first_best(scores, mean_accuracy(accuracy))
     # The first of w winners among g shuffled models is expected at place (g + 1) / (w + 1).
     place = {
-        "optimistic": np.ones(len(means)),
+        "optimistic": np.ones(len(ahead)),
         "pessimistic": level,
         "expected": (level + 1) / (winners + 1),
     }[ties]
-    return np.where(present.any(axis=1), ahead + place, np.nan)
+    return np.where(winners > 0, ahead + place, np.nan)
+
+
+def first_best(scores: npt.ArrayLike, means: Floats) -> tuple[Counts, Counts, Counts]:
+    """Where an order by scores first meets a best model, per task.
+
+    Args:
+        scores: [T, M], higher is better; NaN (no score) ranks last.
+        means: [T, M] accuracies, NaN for models that are not there.
+
+    Returns:
+        (models scored above the top-scored best model, models scored as it is with itself included, best models among
+        those), each [T]; the last two are 0 for a task without any value.
+
+    Raises:
+        ValueError: shapes do not fit.
+    """
+    ranked = np.asarray(scores, dtype=np.float64)
+    if ranked.shape != means.shape:
+        raise ValueError(f"scores must be of shape {means.shape}, got {ranked.shape}")
+    present = ~np.isnan(means)
+    ranked = np.where(np.isnan(ranked), -np.inf, ranked)
+    best = present & (means == np.fmax.reduce(means, axis=1)[:, None])
+    top = np.where(best, ranked, -np.inf).max(axis=1)[:, None]
+    tied = present & (ranked == top)
+    return (present & (ranked > top)).sum(axis=1), tied.sum(axis=1), (best & tied).sum(axis=1)

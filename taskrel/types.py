@@ -238,13 +238,17 @@ class Pick:
             published facts, the proxy's seconds for a score), or None where unknown.
         tied: how many candidates, this one included, the evidence could not tell apart, so that
             only the name decided (or chance, for a random pick); 1 means no tie.
+        share: how much of a full fine-tuning the model should have had after this pick, in (0, 1]; less than 1
+            where a strategy looks first and asks for the rest later, if at all.
     """
 
     model: str
     reason: str
     cost_seconds: float | None = None
     tied: int = 1
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         _check("cost_seconds", self.cost_seconds, 0, math.inf, "be at least 0")
         _check("tied", self.tied, 1, math.inf, "be at least 1")
+        _check("share", self.share, math.ulp(0), 1, "lie in (0, 1]")

@@ -7,15 +7,16 @@ out. A strategy that reacts to what it is told implements `Strategy` itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Literal, Protocol
 
 from taskrel.strategies.view import Column, TaskView
 from taskrel.types import Candidate, Pick
 
 Ranking = Callable[[TaskView, int], list[Pick]]
+Need = Literal["accuracies", "elsewhere", "neighbours"]
 
 
 class Strategy(Protocol):
@@ -24,8 +25,8 @@ class Strategy(Protocol):
     def ask(self, n: int) -> list[Pick]:
         """Up to n further picks, best first; what is left, maybe nothing, at the end."""
 
-    def tell(self, observations: Mapping[str, float]) -> None:
-        """Fine-tuned accuracies (fractions) of models of the pool, asked for or not."""
+    def tell(self, observations: Column) -> None:
+        """Fine-tuned accuracies (fractions) of models of the pool, asked for or not; None for one that failed."""
 
 
 class Ranked:
@@ -45,22 +46,32 @@ class Ranked:
         Raises:
             ValueError: n is negative.
         """
-        if n < 0:
-            raise ValueError(f"n must be at least 0, got {n}")
+        check_number(n)
         now, self._left = self._left[:n], self._left[n:]
         return now
 
-    def tell(self, observations: Mapping[str, float]) -> None:
+    def tell(self, observations: Column) -> None:
         """Checks the observations; a fixed order learns nothing from them.
 
         Raises:
             ValueError: a model outside the pool or an accuracy outside [0, 1].
         """
-        for model, accuracy in observations.items():
-            if model not in self._pool:
-                raise ValueError(f"observations must be of models in the pool, got {model!r}")
-            if not 0 <= accuracy <= 1:
-                raise ValueError(f"accuracy must lie in [0, 1], got {accuracy} for {model!r}")
+        check_told(observations, self._pool)
+
+
+def check_number(n: int) -> None:
+    """Refuses a negative number of picks."""
+    if n < 0:
+        raise ValueError(f"n must be at least 0, got {n}")
+
+
+def check_told(observations: Column, pool: Collection[str]) -> None:
+    """Refuses accuracies outside [0, 1] and models outside the pool."""
+    for model, accuracy in observations.items():
+        if model not in pool:
+            raise ValueError(f"observations must be of models in the pool, got {model!r}")
+        if accuracy is not None and not 0 <= accuracy <= 1:
+            raise ValueError(f"accuracy must lie in [0, 1], got {accuracy} for {model!r}")
 
 
 def ranked(rank: Ranking) -> Callable[[TaskView, int], Strategy]:
@@ -81,17 +92,27 @@ class Builder:
         make: (view, seed) -> a strategy that has not been asked yet; `ranked` makes one of a
             ranking.
         proxies: the scores it reads from the view, so that a planner computes no others.
-        needs_accuracies: whether it reads fine-tuned accuracies of all tasks (a reference only).
+        needs: the fields of the view that must be given, because it reads them. "accuracies" marks a reference
+            that knows the outcome; "elsewhere" and "neighbours" may be empty, and then the strategy says so.
         min_budget: the smallest budget at which its definition holds.
+        adaptive: whether what it is told changes what it asks next, so that a replay must tell it.
+        partial: whether it asks for shares of a fine-tuning (`Pick.share`), so that its picks are no ranking.
         summary: one line on what it prefers.
     """
 
     name: str
     make: Callable[[TaskView, int], Strategy]
     proxies: tuple[str, ...] = ()
-    needs_accuracies: bool = False
+    needs: tuple[Need, ...] = ()
     min_budget: int = 1
+    adaptive: bool = False
+    partial: bool = False
     summary: str = ""
+
+    @property
+    def needs_accuracies(self) -> bool:
+        """Whether it reads fine-tuned accuracies of all tasks: a reference, not a method."""
+        return "accuracies" in self.needs
 
     def __call__(self, view: TaskView, *, seed: int = 0) -> Strategy:
         """A strategy over the view's pool that has not been asked yet.
@@ -108,8 +129,9 @@ class Builder:
         for proxy in self.proxies:
             if proxy not in view.scores:
                 raise ValueError(f"scores must hold {proxy!r} for strategy {self.name!r}, got {sorted(view.scores)}")
-        if self.needs_accuracies and view.accuracies is None:
-            raise ValueError(f"accuracies must be given for strategy {self.name!r}, got None")
+        for need in self.needs:
+            if getattr(view, need) is None:
+                raise ValueError(f"{need} must be given for strategy {self.name!r}, got None")
         return self.make(view, seed)
 
 
@@ -132,6 +154,7 @@ def descending(
     name: str,
     evidence: str,
     seconds: Column,
+    start: int = 1,
 ) -> list[Pick]:
     """The pool by descending number; equal numbers by name, models without one last.
 
@@ -141,6 +164,7 @@ def descending(
         name: the strategy, opening every reason.
         evidence: what the number is, or "" where the name says it.
         seconds: model -> seconds the number cost, None or absent where unknown.
+        start: the place of the first, where others stand before it.
 
     Returns:
         Every candidate once.
@@ -156,7 +180,7 @@ def descending(
 
     return [
         Pick(c.model, sentence(name, i, say(column.get(c.model)), tied), seconds.get(c.model), tied)
-        for i, (c, tied) in enumerate(ordered(view.candidates, key), start=1)
+        for i, (c, tied) in enumerate(ordered(view.candidates, key), start)
     ]
 
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from taskrel.bootstrap import bootstrap_regret
+from taskrel.bootstrap import bootstrap_regret, percentiles
 from taskrel.regret import pick_mask, regret
 
 TABLE = np.random.default_rng(0).uniform(0.3, 0.9, (3, 4, 3))
@@ -83,3 +83,19 @@ def test_same_seed_same_intervals():
 def test_refusals(changes):
     with pytest.raises(ValueError, match=r"samples must be at least 1 and level in \(0, 1\)"):
         bootstrap_regret(TABLE, PICKS, **changes)
+
+
+def test_percentiles_are_those_of_numpy_and_leave_nan_out(recwarn):
+    samples = np.random.default_rng(0).normal(size=(3, 4, 57))
+    for level in (0.5, 0.9, 0.95):
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        expected = np.quantile(samples, ends, axis=2).transpose(1, 2, 0)
+        assert percentiles(samples, level) == pytest.approx(expected, abs=1e-12)
+        holes = np.where(np.random.default_rng(1).random(samples.shape) < 0.3, np.nan, samples)
+        holes[0, 0] = np.nan
+        found = percentiles(holes, level)
+        assert np.isnan(found[0, 0]).all()
+        expected = np.nanquantile(holes.reshape(12, 57)[1:], ends, axis=1).T
+        assert found.reshape(12, 2)[1:] == pytest.approx(expected, abs=1e-12)
+    assert percentiles(samples[:, :, :1], 0.95)[0, 0].tolist() == [samples[0, 0, 0]] * 2
+    assert not recwarn.list

@@ -1,13 +1,14 @@
 """Conformance of every strategy of the table, then each ranking by hand-worked pools."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskrel.strategies import STRATEGIES, TaskView, hybrid_builder, proxy_builder
-from taskrel.types import Candidate
+from taskrel.strategies import STRATEGIES, TaskView, hybrid_builder, proxy_builder, rank_builder
+from taskrel.types import Candidate, Pick
 
 LAW = settings(deadline=None, max_examples=40)
 every_strategy = pytest.mark.parametrize("build", STRATEGIES.values(), ids=list(STRATEGIES))
@@ -34,17 +35,25 @@ def views(draw):
         return {name: draw(maybe) for name in known}
 
     proxies = ["linear", "knn"]
+    others = draw(st.lists(st.sampled_from(["cars", "dogs", "eggs", "fish"]), unique=True))
     return TaskView(
         task=draw(st.sampled_from(["digits", "birds"])),
         candidates=candidates,
         scores={proxy: column() for proxy in proxies},
         score_seconds={proxy: column() for proxy in proxies},
         accuracies=column(),
+        elsewhere={task: column() for task in others},
+        scores_elsewhere={task: {proxy: column() for proxy in proxies} for task in others},
+        neighbours={task: draw(st.sampled_from([0.0, 0.1, 0.5])) for task in others},
     )
 
 
 def drain(strategy, steps):
-    asked = [strategy.ask(n) for n in steps]
+    """What each ask gave, told after each one: an accuracy that depends on the name."""
+    asked = []
+    for n in steps:
+        asked.append(strategy.ask(n))
+        strategy.tell({pick.model: (len(pick.model) % 4) / 4 for pick in asked[-1]})
     return asked, [pick for picks in asked for pick in picks]
 
 
@@ -55,13 +64,15 @@ def test_conformance(build, view, seed, steps):
     before = copy.deepcopy(view)
     pool = {c.model for c in view.candidates}
     asked, picks = drain(build(view, seed=seed), steps)
-    models = [pick.model for pick in picks]
-    assert set(models) <= pool, "stays in the pool"
-    assert len(set(models)) == len(models), "never repeats"
-    left = len(pool)
-    for n, got in zip(steps, asked, strict=True):
-        assert len(got) == min(n, left), "honours n, and returns what is left"
-        left -= len(got)
+    assert {pick.model for pick in picks} <= pool, "stays in the pool"
+    assert len({(pick.model, pick.share) for pick in picks}) == len(picks), "never repeats"
+    assert all(len(got) <= n for n, got in zip(steps, asked, strict=True)), "honours n"
+    if not build.partial:
+        assert {pick.share for pick in picks} <= {1.0}
+        left = len(pool)
+        for n, got in zip(steps, asked, strict=True):
+            assert len(got) == min(n, left), "returns what is left"
+            left -= len(got)
     assert drain(build(view, seed=seed), steps)[1] == picks, "same seed, same asks"
     assert all(pick.reason and 1 <= pick.tied <= len(pool) for pick in picks)
     assert view == before, "input not written"
@@ -71,16 +82,30 @@ def test_conformance(build, view, seed, steps):
 @LAW
 @given(view=views(), data=st.data())
 def test_the_order_of_the_pool_and_of_asking_does_not_matter(build, view, data):
-    shuffled = data.draw(st.permutations(view.candidates))
-    other = TaskView(view.task, tuple(shuffled), view.scores, view.score_seconds, view.accuracies)
-    at_once = build(view, seed=1).ask(len(shuffled))
+    other = replace(view, candidates=tuple(data.draw(st.permutations(view.candidates))))
+    enough = len(other.candidates)
+    first, second = build(view, seed=1), build(other, seed=1)
+    at_once = first.ask(enough)
+    assert [pick for _ in range(enough) for pick in second.ask(1)] == at_once
+    for told in (first, second):
+        told.tell({pick.model: 0.5 for pick in at_once})
+    later = first.ask(enough)
+    assert second.ask(enough) == later
+    assert bool(later) <= build.partial
     strategy = build(other, seed=1)
-    one_by_one = []
-    while picks := strategy.ask(1):
-        one_by_one += picks
+    while picks := strategy.ask(1):  # terminates
         strategy.tell({picks[0].model: 0.5})
-    assert one_by_one == at_once
     assert strategy.ask(5) == []
+
+
+@every_strategy
+@LAW
+@given(view=views())
+def test_only_adaptive_strategies_listen(build, view):
+    silent, told = build(view), build(view)
+    while picks := told.ask(1):
+        assert build.adaptive or silent.ask(1) == picks
+        told.tell({picks[0].model: 0.25})
 
 
 @every_strategy
@@ -90,6 +115,7 @@ def test_told_nonsense_is_refused(build):
         strategy.tell({"z": 0.5})
     with pytest.raises(ValueError, match=r"accuracy must lie in \[0, 1\], got 73.0 for 'a'"):
         strategy.tell({"a": 73.0})
+    strategy.tell({"a": None})
     with pytest.raises(ValueError, match="n must be at least 0, got -1"):
         strategy.ask(-1)
 
@@ -100,13 +126,16 @@ def test_a_builder_says_what_it_needs(build):
     assert build.summary
     bare = TaskView("t", (Candidate("a"),))
     for proxy in build.proxies:
+        others = {other: {} for other in build.proxies if other != proxy}
         with pytest.raises(ValueError, match=f"scores must hold '{proxy}' for strategy"):
+            build(replace(bare, scores=others))
+    if build.proxies:
+        bare = replace(bare, scores={proxy: {"a": 1.0} for proxy in build.proxies})
+    for need in build.needs:
+        with pytest.raises(ValueError, match=f"{need} must be given for strategy '{build.name}', got None"):
             build(bare)
-    if build.needs_accuracies:
-        with pytest.raises(ValueError, match="accuracies must be given for strategy 'oracle'"):
-            build(bare)
-    if not build.proxies and not build.needs_accuracies:
-        assert [pick.model for pick in build(bare).ask(3)] == ["a"]
+        bare = replace(bare, **{need: {}})
+    assert [pick.model for pick in build(bare).ask(3)] == ["a"]
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         build(bare, seed=-1)
 
@@ -116,11 +145,20 @@ def test_table():
         "agnostic",
         "linear",
         "knn",
+        "linear+knn",
         "hybrid_linear",
         "hybrid_knn",
+        "task2vec",
+        "hybrid_task2vec",
+        "halving",
+        "learned",
         "oracle",
+        "oracle_elsewhere",
         "random",
     ]
+    assert [name for name, build in STRATEGIES.items() if build.adaptive] == ["halving", "learned"]
+    assert [name for name, build in STRATEGIES.items() if build.partial] == ["halving"]
+    assert [name for name, build in STRATEGIES.items() if build.needs_accuracies] == ["oracle"]
     with pytest.raises(TypeError):
         STRATEGIES["mine"] = STRATEGIES["random"]
 
@@ -133,6 +171,8 @@ def view_of(**scores):
         scores={"linear": scores, "knn": scores},
         score_seconds={"linear": {m: 2.0 for m in scores if m != "a"}},
         accuracies=scores,
+        elsewhere={},
+        neighbours={},
     )
 
 
@@ -227,6 +267,84 @@ def test_oracle_ranks_by_mean_accuracy():
     ]
 
 
+def elsewhere(neighbours=None):
+    """Four models; "near" lacks b and d, "far" lacks d."""
+    return TaskView(
+        "t",
+        tuple(Candidate(m, upstream_accuracy=u) for m, u in zip("abcd", (0.1, 0.2, 0.3, 0.9), strict=True)),
+        score_seconds={"task2vec": dict.fromkeys("abcd", 1.5)},
+        elsewhere={"near": {"a": 0.5, "c": 0.6, "b": None, "z": 1.0}, "far": {"a": 0.9, "b": 0.3, "c": 0.8}},
+        neighbours={"far": 0.4, "near": 0.1, "unknown": 0.0} if neighbours is None else neighbours,
+    )
+
+
+def test_task2vec_takes_the_best_of_the_nearest_task_first():
+    picks = STRATEGIES["task2vec"](elsewhere()).ask(9)
+    assert [(p.model, p.reason, p.cost_seconds) for p in picks] == [
+        ("c", "task2vec #1: on 'near' (distance 0.1) 0.600", 1.5),
+        ("a", "task2vec #2: on 'near' (distance 0.1) 0.500", 1.5),
+        ("b", "task2vec #3: on 'far' (distance 0.4) 0.300", 1.5),
+        ("d", "task2vec #4: no accuracy elsewhere", 1.5),
+    ]
+
+
+def test_tasks_at_equal_distance_are_said():
+    first = STRATEGIES["task2vec"](elsewhere({"near": 0.2, "far": 0.2})).ask(1)[0]
+    assert first.reason == "task2vec #1: on 'far' (distance 0.2, 2 tasks tied) 0.900"
+
+
+def test_task2vec_without_other_tasks_is_agnostic_and_says_so():
+    first = STRATEGIES["task2vec"](elsewhere({})).ask(1)[0]
+    assert first == Pick("d", "task2vec: no other task is known, so agnostic #1: upstream accuracy 0.900", 0.0)
+
+
+def test_hybrid_task2vec_is_the_agnostic_and_the_nearest():
+    picks = STRATEGIES["hybrid_task2vec"](elsewhere()).ask(2)
+    assert [(p.model, p.reason.split(":")[0]) for p in picks] == [("d", "agnostic #1"), ("c", "task2vec #1")]
+    assert STRATEGIES["hybrid_task2vec"].min_budget == 2
+
+
+def test_the_oracle_elsewhere_gives_nothing_for_being_absent_on_a_hard_task():
+    picks = STRATEGIES["oracle_elsewhere"](elsewhere()).ask(9)
+    # Leads over the means 0.55 and 2/3: c (0.05 + 0.1333) / 2, a (-0.05 + 0.2333) / 2, b -0.3667.
+    assert sorted(p.model for p in picks[:2]) == ["a", "c"]
+    assert [(p.model, p.reason) for p in picks[2:]] == [
+        ("b", "oracle_elsewhere #3: mean lead elsewhere -0.367"),
+        ("d", "oracle_elsewhere #4: no mean lead elsewhere"),
+    ]
+
+
+@LAW
+@given(view=views(), table=st.lists(st.lists(st.integers(0, 1000), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_the_oracle_elsewhere_ranks_by_mean_accuracy_where_nothing_is_missing(view, table):
+    full = {str(task): dict(zip("abc", (v / 1024 for v in row), strict=True)) for task, row in enumerate(table)}
+    view = TaskView("t", tuple(map(Candidate, "abc")), elsewhere=full)
+    means = {model: sum(column[model] for column in full.values()) for model in "abc"}
+    found = order("oracle_elsewhere", view)
+    assert [means[model] for model in found] == pytest.approx(sorted(means.values(), reverse=True), abs=1e-12)
+
+
+def test_mean_rank_over_any_proxies():
+    scores = {"x": {"a": 3.0, "b": 2.0, "c": 1.0}, "y": {"a": 0.1, "b": 0.9, "c": 0.9}, "z": {"a": 1.0, "b": 9.0}}
+    seconds = {"x": {"a": 1.0, "b": 1.0}, "y": {"a": 2.0, "b": 2.0, "c": 2.0}}
+    view = TaskView("t", tuple(map(Candidate, "abc")), scores, seconds)
+    picks = rank_builder("x", "y")(view).ask(3)
+    # Mean ranks: a (1 + 3) / 2, b (2 + 1.5) / 2, c (3 + 1.5) / 2.
+    assert [(p.model, p.reason, p.cost_seconds) for p in picks] == [
+        ("b", "x+y #1: minus mean rank -1.750", 3.0),
+        ("a", "x+y #2: minus mean rank -2.000", 3.0),
+        ("c", "x+y #3: minus mean rank -2.250", None),
+    ]
+    assert [p.model for p in rank_builder("x", "z")(view).ask(3)] == ["a", "b", "c"]
+    assert rank_builder("x", "z")(view).ask(3)[2].reason == "x+z #3: no minus mean rank"
+    both = rank_builder("x", "y", hybrid_with_agnostic=True)
+    assert (both.name, both.proxies, both.min_budget) == ("hybrid_x+y", ("x", "y"), 2)
+    assert [p.model for p in both(view).ask(2)] == ["a", "b"]
+    for wrong in ((), ("x", "x")):
+        with pytest.raises(ValueError, match="proxies must be one or more distinct names"):
+            rank_builder(*wrong)
+
+
 def test_random_is_uniform_over_first_picks_and_differs_between_tasks():
     pool = tuple(Candidate(m) for m in "abcd")
     firsts = [order("random", TaskView("t", pool), seed=s)[0] for s in range(400)]
@@ -249,6 +367,10 @@ def test_random_is_uniform_over_first_picks_and_differs_between_tasks():
             r"scores\['knn'\] must be finite or None, got nan for 'a'",
         ),
         ({"accuracies": {"a": float("inf")}}, "accuracies must be finite or None, got inf"),
+        ({"elsewhere": {"u": {"a": float("nan")}}}, r"elsewhere\['u'\] must be finite or None, got nan for 'a'"),
+        ({"elsewhere": {"t": {}}}, "elsewhere must leave the task itself out, got 't'"),
+        ({"scores_elsewhere": {"t": {}}}, "scores_elsewhere must leave the task itself out, got 't'"),
+        ({"neighbours": {"t": 0.0}}, "neighbours must leave the task itself out, got 't'"),
     ],
 )
 def test_views_that_are_refused(fields, message):
