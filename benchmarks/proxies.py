@@ -145,7 +145,8 @@ def compared(case: Case, task: Task, plain: plain_proxies.Plain) -> dict[str, An
     pair = parts(task, case.device)
     ours = [score(name, pair, **SAME.get(name, {})).value for name in plain.proxies]
     differ = max(abs(a - b) / max(abs(b), 1e-12) for a, b in zip(ours, values[0], strict=True))
-    if case.n > case.d and not differ <= plain.tolerance:
+    # With n < d covariances have null directions; beyond 3000 examples parc draws other ones than the plain one.
+    if case.d < case.n <= 3000 and not differ <= plain.tolerance:
         raise SystemExit(f"{plain.proxies} must agree to {plain.tolerance}, got {ours} and {values[0]} ({case})")
     return {"plain": spent, "differ": differ, "what": plain.what}
 

@@ -165,12 +165,20 @@ class Rows:
         """[n, k] X V: the centred rows in the first `directions` principal directions, or in all that are not null."""
         values, basis, left = self._decomposition
         keep = slice(directions)
-        if left is not None:
-            return left[:, keep] * values[keep].sqrt()
-        assert basis is not None
-        if "left" in self.__dict__:
+        if directions is None or left is not None or "left" in self.__dict__:
             return self.left[:, keep] * values[keep].sqrt()
+        assert basis is not None
         return self.centred @ basis[:, keep]
+
+    @cached_property
+    def scatter_within(self) -> Tensor:
+        """[k, k] mean outer product of the rows minus the mean of their class, in all principal directions.
+
+        Summed from the differences: as a difference of sums its null directions would not be null.
+        """
+        points = self.coordinates()
+        points -= self.spectrum.offsets[self.ids]
+        return points.T @ points / self.examples
 
     def project(self, probe: Probe, directions: int | None = None) -> Tensor:
         """[m, k] another part of the same task in the same coordinates."""

@@ -18,7 +18,7 @@ from taskrel.types import CannotScore, Probe, Score
 _BLOCK = 1 << 19
 
 
-def score(train: Probe, val: Probe | None, *, seed: int, limit: int = 3000, directions: int | None = None) -> Score:
+def score(train: Probe, val: Probe | None, *, seed: int, limit: int = 2000, directions: int | None = None) -> Score:
     """100 times the Spearman correlation, over pairs, of feature and label dissimilarity, both 1 - Pearson of rows.
 
     Feature columns are standardised first, constant ones set to zero; they still count as entries of a row, as in the
