@@ -214,6 +214,7 @@ def zoo(context: typer.Context) -> None:
     table = Table(
         "model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False
     )
+    table.columns[0].no_wrap = True
     for model in embedded().values():
         accuracy = "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}"
         table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "", accuracy,
@@ -253,6 +254,7 @@ def tasks() -> None:
     from sweeps.tasks.registry import embedded
 
     table = Table("task", "group", "classes", "train", "val", "test", "what", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for task in embedded().values():
         sizes = [str(task.sizes[split]) for split in ("train", "val", "test")]
         table.add_row(task.name, task.group, str(len(task.classes)), *sizes, task.summary)

@@ -264,7 +264,7 @@ _TABLE = (
         cost="fit",
         citation="Li et al., Ranking neural checkpoints, CVPR 2021",
         summary="LEEP of a Gaussian mixture's components",
-        invariant_to=frozenset({"shift"}),
+        invariant_to=frozenset({"shift", "scale", "rotation"}),
     ),
     Proxy(
         name="leep",
