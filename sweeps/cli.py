@@ -169,7 +169,7 @@ def _text(value: Any) -> str:
 def score(
     files: Annotated[list[Path], typer.Argument(help="One .npz or .npy per model.", show_default=False)],
     labels: Annotated[Path | None, typer.Option(help="Labels: .npy, or one per line. Default: in the files.")] = None,
-    proxies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all; a core set for several files.")] = "",
+    proxies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all, of several files a core.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip

@@ -119,6 +119,7 @@ class FeatureStats:
             more["squares"] = targets.T @ x.square()
         if source_probs is not None:
             probs = tensor(probe.source_probs).to(x.device)
+            probs /= probs.sum(dim=1, keepdim=True)  # single precision misses 1 a little
             hard = torch.zeros_like(probs).scatter_(1, probs.argmax(dim=1, keepdim=True), 1.0)
             more |= {"joint": targets.T @ probs, "joint_hard": targets.T @ hard}
         self._add(more, len(probe))
