@@ -297,7 +297,7 @@ def measured(case: Case) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", json.dumps(asdict(case))]
     done = subprocess.run(command, env=os.environ | threads, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{case.what} failed for {case}")
+        raise SystemExit(f"{case.what} failed for {case} (exit {done.returncode})")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
