@@ -16,7 +16,7 @@ from taskrel.types import CannotScore
 
 # Half the Newton decrement is how far the objective still is from its optimum; after the step that meets this the
 # parameters are good to rounding, for the last steps square the error.
-_DECREMENT, _ROUNDS, _PRODUCTS = 1e-17, 100, 5000
+_DECREMENT, _ROUNDS, _PRODUCTS = 1e-14, 100, 5000
 # Where rounding may keep the decrement from falling further, and a curvature too small to be more than rounding.
 _STALLED, _FLAT = 1e-10, 1e-14
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskrel.spectrum import Spectrum, decompose, outside
+from taskrel.spectrum import Spectrum, decompose, gram, outside
 from taskrel.stats import tensor
 from taskrel.types import Array, CannotScore, Probe
 
@@ -138,9 +138,9 @@ class Rows:
         """Eigenvalues, and V [d, k] or U [n, k]: of the smaller of scatter and Gram matrix."""
         x, (n, d) = self.centred, self.centred.shape
         if n > d:
-            values, basis = decompose(x.T @ x, max(n, d))
+            values, basis = decompose(gram(x), max(n, d))
             return values, basis, None
-        values, left = decompose(x @ x.T, max(n, d))
+        values, left = decompose(gram(x.T), max(n, d))
         return values, None, left
 
     @cached_property
@@ -178,7 +178,7 @@ class Rows:
         """
         points = self.coordinates()
         points -= self.spectrum.offsets[self.ids]
-        return points.T @ points / self.examples
+        return gram(points) / self.examples
 
     def project(self, probe: Probe, directions: int | None = None) -> Tensor:
         """[m, k] another part of the same task in the same coordinates."""

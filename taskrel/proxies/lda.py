@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from taskrel.rows import Rows, rows
+from taskrel.spectrum import gram
 from taskrel.types import CannotScore, Probe, Score
 
 Shrinkage = float | Literal["lw", "sfda"]
@@ -169,7 +170,7 @@ def moments(points: Tensor, ids: Tensor, counts: Tensor) -> tuple[Tensor, Tensor
     """Class means [C, k] and S_w [k, k] of points other than the rows' own coordinates."""
     means = points.new_zeros(len(counts), points.shape[1]).index_add_(0, ids, points) / counts[:, None]
     within = points - means[ids]
-    return means, within.T @ within / len(points)
+    return means, gram(within) / len(points)
 
 
 def factor(points: Tensor, scatter: Tensor, shrinkage: float, dim: int, *, times: float = 1.0) -> Tensor:
