@@ -139,7 +139,7 @@ _TABLE = (
         name="rank_mean",
         parts=DIVERSE,
         combine=rank_mean,
-        citation="Borda's rule; spec/proxies.md section 6 (rank aggregation)",
+        citation="Borda's rule",
         summary="minus the mean rank over five proxies that look at a task differently",
     ),
 )
