@@ -169,7 +169,7 @@ def _text(value: Any) -> str:
 def score(
     files: Annotated[list[Path], typer.Argument(help="One .npz or .npy per model.", show_default=False)],
     labels: Annotated[Path | None, typer.Option(help="Labels: .npy, or one per line. Default: in the files.")] = None,
-    proxies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all; a core set for several files.")] = "",
+    proxies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all, of several files a core.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
@@ -262,6 +262,7 @@ def zoo(context: typer.Context) -> None:
     table = Table(
         "model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False
     )
+    table.columns[0].no_wrap = True
     for model in embedded().values():
         accuracy = "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}"
         table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "", accuracy,
@@ -301,6 +302,7 @@ def tasks() -> None:
     from sweeps.tasks.registry import embedded
 
     table = Table("task", "group", "classes", "train", "val", "test", "what", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for task in embedded().values():
         sizes = [str(task.sizes[split]) for split in ("train", "val", "test")]
         table.add_row(task.name, task.group, str(len(task.classes)), *sizes, task.summary)

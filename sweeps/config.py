@@ -140,6 +140,11 @@ class Regret(_Frozen):
     answer_budget: PositiveInt = 2
 
 
+def _default_proxies() -> dict[str, dict[str, Any]]:
+    """Every proxy that the features of the task suffice for: no reference task, no fine-tuning."""
+    return {name: {} for name, proxy in PROXIES.items() if "reference" not in proxy.needs}
+
+
 class SweepConfig(_Frozen):
     """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged."""
 
@@ -150,7 +155,7 @@ class SweepConfig(_Frozen):
     model: tuple[ModelEntry, ...] = ()
     task: tuple[TaskEntry, ...] = ()
     embed: Embed = Embed()
-    proxies: dict[str, dict[str, Any]] = {"knn": {}, "linear": {}}
+    proxies: dict[str, dict[str, Any]] = Field(default_factory=_default_proxies)
     finetune: FineTune | None = FineTune()
     search: Search | None = None
     regret: Regret = Regret()

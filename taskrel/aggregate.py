@@ -92,7 +92,8 @@ def _scaled_sum(**weights: float) -> Callable[[Columns], list[float | None]]:
     def summed(table: Floats) -> Floats:
         low, high = table.min(axis=1, keepdims=True), table.max(axis=1, keepdims=True)
         # Halves first: the range of finite numbers need not be finite.
-        scaled = (table / 2 - low / 2) / np.where(high > low, high / 2 - low / 2, 1.0)
+        spread = high / 2 - low / 2
+        scaled = (table / 2 - low / 2) / np.where(spread > 0, spread, 1.0)
         found: Floats = np.array(list(weights.values())) @ scaled
         return found
 
@@ -138,7 +139,7 @@ _TABLE = (
         name="rank_mean",
         parts=DIVERSE,
         combine=rank_mean,
-        citation="Borda's rule; spec/proxies.md section 6 (rank aggregation)",
+        citation="Borda's rule",
         summary="minus the mean rank over five proxies that look at a task differently",
     ),
 )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskrel.spectrum import Spectrum, decompose, outside
+from taskrel.spectrum import Spectrum, decompose, gram, outside
 from taskrel.stats import tensor
 from taskrel.types import Array, CannotScore, Probe
 
@@ -138,9 +138,9 @@ class Rows:
         """Eigenvalues, and V [d, k] or U [n, k]: of the smaller of scatter and Gram matrix."""
         x, (n, d) = self.centred, self.centred.shape
         if n > d:
-            values, basis = decompose(x.T @ x, max(n, d))
+            values, basis = decompose(gram(x), max(n, d))
             return values, basis, None
-        values, left = decompose(x @ x.T, max(n, d))
+        values, left = decompose(gram(x.T), max(n, d))
         return values, None, left
 
     @cached_property
@@ -165,12 +165,20 @@ class Rows:
         """[n, k] X V: the centred rows in the first `directions` principal directions, or in all that are not null."""
         values, basis, left = self._decomposition
         keep = slice(directions)
-        if left is not None:
-            return left[:, keep] * values[keep].sqrt()
-        assert basis is not None
-        if "left" in self.__dict__:
+        if directions is None or left is not None or "left" in self.__dict__:
             return self.left[:, keep] * values[keep].sqrt()
+        assert basis is not None
         return self.centred @ basis[:, keep]
+
+    @cached_property
+    def scatter_within(self) -> Tensor:
+        """[k, k] mean outer product of the rows minus the mean of their class, in all principal directions.
+
+        Summed from the differences: as a difference of sums its null directions would not be null.
+        """
+        points = self.coordinates()
+        points -= self.spectrum.offsets[self.ids]
+        return gram(points) / self.examples
 
     def project(self, probe: Probe, directions: int | None = None) -> Tensor:
         """[m, k] another part of the same task in the same coordinates."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 _EPS = torch.finfo(torch.float64).eps
+_BLOCKED = 64  # columns from which four blocks beat one product
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,23 @@ class Spectrum:
     def left(self) -> Tensor:
         """[T, k] Uᵀ of the targets."""
         return self.cross / self.values.sqrt()
+
+
+def gram(x: Tensor) -> Tensor:
+    """[k, k] xᵀ x, with every product of two blocks of columns computed once: 5/8 of the plain product's operations."""
+    width = -(-x.shape[1] // 4)
+    if width < _BLOCKED:
+        return x.T @ x
+    out = x.new_empty(x.shape[1], x.shape[1])
+    blocks = x.split(width, dim=1)
+    for i, left in enumerate(blocks):
+        for j in range(i, len(blocks)):
+            product = left.T @ blocks[j]
+            here, there = i * width, j * width
+            out[here : here + product.shape[0], there : there + product.shape[1]] = product
+            if j > i:
+                out[there : there + product.shape[1], here : here + product.shape[0]] = product.T
+    return out
 
 
 def decompose(symmetric: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from taskrel.spectrum import Spectrum, decompose, outside
+from taskrel.spectrum import Spectrum, decompose, gram, outside
 from taskrel.types import CannotScore, Probe
 
 
@@ -112,13 +112,14 @@ class FeatureStats:
         lengths = x.square().sum(dim=1)
         more = {
             "cross": targets.T @ x, "target_sums": targets.sum(dim=0), "target_squares": targets.square().sum(dim=0),
-            "sum": x.sum(dim=0), "gram": x.T @ x, "lengths": lengths.sum(), "fourth": lengths.square().sum(),
+            "sum": x.sum(dim=0), "gram": gram(x), "lengths": lengths.sum(), "fourth": lengths.square().sum(),
             "length_weighted": lengths @ x,
         }  # fmt: skip
         if probe.target == "classes":
             more["squares"] = targets.T @ x.square()
         if source_probs is not None:
             probs = tensor(probe.source_probs).to(x.device)
+            probs /= probs.sum(dim=1, keepdim=True)  # single precision misses 1 a little
             hard = torch.zeros_like(probs).scatter_(1, probs.argmax(dim=1, keepdim=True), 1.0)
             more |= {"joint": targets.T @ probs, "joint_hard": targets.T @ hard}
         self._add(more, len(probe))

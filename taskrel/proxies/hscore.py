@@ -32,8 +32,7 @@ def score(train: Probe, val: Probe | None, *, seed: int) -> Score:
     seen = rows(train)
     spectrum = seen.spectrum
     value = hscore(seen)
-    saturated = spectrum.rank >= spectrum.examples - 1
-    detail = {"rank": spectrum.rank, "saturated": saturated}
+    detail = {"rank": spectrum.rank, "saturated": _saturated(spectrum)}
     influence = _influence(seen, spectrum.values / spectrum.examples, 0.0, value)
     return Score(value, (value,), detail, influence.cpu().numpy())
 
@@ -41,7 +40,14 @@ def score(train: Probe, val: Probe | None, *, seed: int) -> Score:
 def hscore(sums: Sums) -> float:
     """The same from sums over the examples."""
     spectrum = sums.spectrum
+    if _saturated(spectrum):
+        return float(len(spectrum.sums) - 1)  # exactly, so that rounding ranks no models
     return float((spectrum.left.square() / spectrum.sums[:, None]).sum())
+
+
+def _saturated(spectrum: Spectrum) -> bool:
+    """Whether the rows are independent, so that any labels are a linear function of them."""
+    return spectrum.rank >= spectrum.examples - 1
 
 
 def shrinkage_score(train: Probe, val: Probe | None, *, seed: int) -> Score:

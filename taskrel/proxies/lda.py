@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from taskrel.rows import Rows, rows
+from taskrel.spectrum import gram
 from taskrel.types import CannotScore, Probe, Score
 
 Shrinkage = float | Literal["lw", "sfda"]
@@ -65,7 +66,7 @@ def score(
             raise CannotScore(f"lda needs a class of 2 examples or more, got {len(train)} classes of one")
         log_posterior = _left_out(points, seen, s)
     else:
-        log_posterior = posterior(points, seen.ids, seen.counts, s, seen.dim)
+        log_posterior = posterior(points, seen.ids, seen.spectrum.offsets, seen.scatter_within, s, seen.dim)
     own = log_posterior.gather(1, seen.ids[:, None]).squeeze(1)
     terms = {
         "log_probability": own, "probability": own.exp(), "accuracy": (log_posterior.argmax(dim=1) == seen.ids).double()
@@ -104,31 +105,32 @@ def sfda(train: Probe, val: Probe | None, *, seed: int, softmax_twice: bool = Tr
     seen = rows(train)
     points, ids = seen.coordinates(), seen.ids
     s = _intensity(seen, points, "sfda")
-    probs = posterior(points, ids, seen.counts, s, seen.dim).exp()
+    means = seen.spectrum.offsets
+    probs = posterior(points, ids, means, seen.scatter_within, s, seen.dim).exp()
     if stages == 2:
-        means, _, _ = moments(points, ids, seen.counts)
         certainty = (probs.softmax(dim=1) if softmax_twice else probs).gather(1, ids[:, None])
         others = (means.sum(dim=0) - means) / (len(means) - 1)
         mixed = certainty * points + (1 - certainty) * others[ids]
-        probs = posterior(mixed, ids, seen.counts, s, seen.dim).exp()
+        probs = posterior(mixed, ids, *moments(mixed, ids, seen.counts), s, seen.dim).exp()
     own = probs.gather(1, ids[:, None]).squeeze(1)
     value = min(float(own.mean()), 1.0)
     accuracy = float((probs.argmax(dim=1) == ids).double().mean())
     return Score(value, (value,), {"shrinkage": s, "accuracy": accuracy}, (own - value).cpu().numpy())
 
 
-def posterior(points: Tensor, ids: Tensor, counts: Tensor, shrinkage: float, dim: int) -> Tensor:
-    """[n, C] log posterior of every class under the shrunk discriminant fitted to the same points.
+def posterior(points: Tensor, ids: Tensor, means: Tensor, scatter: Tensor, shrinkage: float, dim: int) -> Tensor:
+    """[n, C] log posterior of every class under the shrunk discriminant with these moments.
 
     Args:
         points: [n, k] rows, in any orthonormal coordinates and around any origin near them.
         ids: [n] classes; each of the C has an example.
-        counts: [C] examples per class.
+        means: [C, k] of the classes.
+        scatter: [k, k] S_w.
         shrinkage: s in [0, 1].
         dim: d by which the trace is divided: at least k.
     """
-    means, _, scatter = moments(points, ids, counts)
     lower = factor(points, scatter, shrinkage, dim)
+    counts = torch.bincount(ids, minlength=len(means)).double()
     white = torch.linalg.solve_triangular(lower, means.T, upper=False)  # [k, C]
     weights = torch.linalg.solve_triangular(lower.T, white, upper=True)
     logits = points @ weights - 0.5 * white.square().sum(dim=0) + (counts / len(points)).log()
@@ -143,8 +145,8 @@ def _left_out(points: Tensor, seen: Rows, shrinkage: float) -> Tensor:
     I + g t tᵀ/(1 - g|t|²) with g = (1-s) m/((m-1)(n-1)) (Sherman and Morrison).
     """
     n, ids = len(points), seen.ids
-    means, _, scatter = moments(points, ids, seen.counts)
-    lower = factor(points, scatter, shrinkage, seen.dim, times=n / (n - 1))
+    means = seen.spectrum.offsets
+    lower = factor(points, seen.scatter_within, shrinkage, seen.dim, times=n / (n - 1))
     white = torch.linalg.solve_triangular(lower, points.T, upper=False).T
     centres = torch.linalg.solve_triangular(lower, means.T, upper=False).T
     size = seen.counts[ids].clamp_min(2)
@@ -164,14 +166,11 @@ def _left_out(points: Tensor, seen: Rows, shrinkage: float) -> Tensor:
     return (prior - 0.5 * distances).log_softmax(dim=1)
 
 
-def moments(points: Tensor, ids: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Class means [C, k], rows minus them [n, k], and S_w [k, k].
-
-    S_w is summed from the differences: as a difference of sums its null directions would not be null.
-    """
+def moments(points: Tensor, ids: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Class means [C, k] and S_w [k, k] of points other than the rows' own coordinates."""
     means = points.new_zeros(len(counts), points.shape[1]).index_add_(0, ids, points) / counts[:, None]
     within = points - means[ids]
-    return means, within, within.T @ within / len(points)
+    return means, gram(within) / len(points)
 
 
 def factor(points: Tensor, scatter: Tensor, shrinkage: float, dim: int, *, times: float = 1.0) -> Tensor:
@@ -188,9 +187,10 @@ def factor(points: Tensor, scatter: Tensor, shrinkage: float, dim: int, *, times
 
 def _intensity(seen: Rows, points: Tensor, rule: str) -> float:
     """s by the rule of that name, from the rows minus their class means."""
-    _, within, scatter = moments(points, seen.ids, seen.counts)
+    scatter = seen.scatter_within
     if rule == "sfda":
         return _adaptive(seen, points, scatter)
+    within = points - seen.spectrum.offsets[seen.ids]
     n, d = seen.examples, seen.dim
     square, trace = float(scatter.square().sum()), float(scatter.trace())
     noise = (float(within.square().sum(dim=1).square().mean()) - square) / (n * d)

@@ -25,8 +25,8 @@ def score(train: Probe, val: Probe | None, *, seed: int) -> Score:
         `influence` is per training example and counts what the example does to P(y|z).
 
     Source:
-        Nguyen et al., LEEP, ICML 2020. Source classes without mass contribute nothing: tllib and thuml return NaN there,
-        and several copies forget the logarithm (that is `eep`); spec/proxies.md 4.10.
+        Nguyen et al., LEEP, ICML 2020. Source classes without mass contribute nothing, where tllib and thuml return
+        NaN; several copies forget the logarithm (that is `eep`); spec/proxies.md 4.10.
     """
     del val, seed
     seen = rows(train)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
+from taskrel.convex import Fit, Head
 from taskrel.rows import Rows, rows
-from taskrel.types import Array, Probe, Score
+from taskrel.types import Probe, Score
 
-_ROUNDS = 2000
-# Largest entry of the scaled gradient at which the fit counts as converged, over sqrt(n).
-_TOLERANCE = 1e-7
 # Up to so many weights the whole Hessian of the loss is inverted; beyond, its blocks of one class each.
 _WHOLE = 1024
 # Numbers held at once: 32 MiB, whatever the number of examples.
@@ -60,27 +55,20 @@ def score(train: Probe, val: Probe | None, *, seed: int, directions: int = 64, p
     seen = rows(train)
     x = _inputs(seen, directions)
     fit = _fit(x, seen.targets, penalty)
-    whole = fit.weights.numel() <= _WHOLE
-    logits = (_whole if whole else _blocks)(x, seen.targets, fit.weights, penalty)
+    weights = fit.theta.T
+    whole = weights.numel() <= _WHOLE
+    logits = (_whole if whole else _blocks)(x, seen.targets, weights, penalty)
     alone = seen.counts[seen.ids] == 1
     right = ((logits.argmax(dim=1) == seen.ids) & ~alone).double()
     value = float(right.mean())
     detail: dict[str, object] = {
-        "penalty": float(penalty), "iterations": fit.iterations, "converged": fit.converged, "alone": int(alone.sum()),
+        "penalty": float(penalty), "steps": fit.steps, "alone": int(alone.sum()),
         "hessian": "whole" if whole else "blocks",
     }  # fmt: skip
     if not bool(alone.all()):
         own = logits.log_softmax(dim=1).gather(1, seen.ids[:, None]).squeeze(1)
         detail["log_probability"] = float(own[~alone].mean())
     return Score(value, (value,), detail, (right - value).cpu().numpy())
-
-
-class Fit(NamedTuple):
-    """[k, C] weights, the last row the intercepts, and how they were come by."""
-
-    weights: Tensor
-    iterations: int
-    converged: bool
 
 
 def _inputs(seen: Rows, directions: int) -> Tensor:
@@ -99,24 +87,8 @@ def _penalties(x: Tensor, penalty: float, intercept: float = 0.0) -> Tensor:
 
 
 def _fit(x: Tensor, targets: Tensor, penalty: float) -> Fit:
-    """The minimum, by L-BFGS on weights in units of the curvature they have while all classes are equally probable."""
-    each = _penalties(x, penalty)[:, None]
-    unit = 1 / (x.square().sum(dim=0)[:, None] / (2 * targets.shape[1]) + each).sqrt()
-    shape = (x.shape[1], targets.shape[1])
-    tolerance = _TOLERANCE * len(x) ** 0.5
-
-    def loss(flat: Array) -> tuple[float, Array]:
-        weights = unit * torch.from_numpy(flat).view(shape).to(x.device)
-        log_probs = (x @ weights).log_softmax(dim=1)
-        value = 0.5 * (each * weights.square()).sum() - (log_probs * targets).sum()
-        gradient = unit * (x.T @ (log_probs.exp() - targets) + each * weights)
-        return float(value), gradient.flatten().cpu().numpy()
-
-    # scipy's, since the first use of torch's loads its compiler for seconds.
-    options = {"maxiter": _ROUNDS, "maxfun": 2 * _ROUNDS, "maxcor": 20, "gtol": tolerance, "ftol": 0.0}
-    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
-    converged = bool(np.abs(found.jac).max() <= tolerance)
-    return Fit(unit * torch.from_numpy(found.x).view(shape).to(x.device), int(found.nit), converged)
+    """The minimum of the mean cross-entropy and the penalty's share, which is that of their sums."""
+    return Head("logistic", x, targets.T.contiguous(), _penalties(x, penalty) / len(x)).fit()
 
 
 def _whole(x: Tensor, targets: Tensor, weights: Tensor, penalty: float) -> Tensor:

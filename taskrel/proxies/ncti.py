@@ -129,15 +129,15 @@ def _analysed(seen: Rows) -> Discriminant:
     # The first 32 explained variances, as published: with n - 1, and so on the scale of the features.
     t = max(math.exp(-float(values[:32].sum()) / (n - 1)), lda.SMALLEST)
     points = seen.coordinates(components)
-    posterior = lda.posterior(points, seen.ids, seen.counts, t, max(components, 1)).exp()
-    nuclear = _nuclear(points, seen, t) if components else 0.0
+    means, scatter = lda.moments(points, seen.ids, seen.counts)
+    posterior = lda.posterior(points, seen.ids, means, scatter, t, max(components, 1)).exp()
+    nuclear = _nuclear(points, seen, scatter, t) if components else 0.0
     return Discriminant(t, components, nuclear, posterior)
 
 
-def _nuclear(points: Tensor, seen: Rows, t: float) -> float:
+def _nuclear(points: Tensor, seen: Rows, scatter: Tensor, t: float) -> float:
     """Sum of the singular values of the points in the C - 1 most discriminating directions v with vᵀ S v = 1."""
     k = points.shape[1]
-    _, _, scatter = lda.moments(points, seen.ids, seen.counts)
     between = points.T @ points / len(points) - scatter
     if t > lda.SMALLEST:
         # scikit-learn shrinks the total scatter too, and takes the difference.

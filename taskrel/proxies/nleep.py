@@ -41,13 +41,13 @@ def score(
         components_per_class: the mixture has this many components times C, or as many as there are distinct rows.
         variance: share of the variance that the leading principal directions must hold, in (0, 1].
         covariance: "diag" (along the principal directions), or "full" as in public copies. In tens of directions a
-            component has fewer examples than directions, a full covariance is then its floor and the mixture is k-means;
-            it also takes 30 s at n = 5000, C = 100 where the diagonal one takes 3 s.
+            component has fewer examples than directions, a full covariance is then its floor and the mixture is
+            k-means; it also takes 30 s at n = 5000, C = 100 where the diagonal one takes 3 s.
         max_iter: steps of expectation maximisation at most.
         tolerance: gain in log likelihood per example below which it stops.
 
     Returns:
-        In [-H(y), 0] at a fixed mixture's optimum, never above 0; 0 if every example has a component of its own.
+        In [-H(y), 0], whatever the mixture; 0 if every example has a component of its own.
         `detail` says how the mixture came out; `influence` is per training example, the mixture held fixed.
 
     Raises:

@@ -43,9 +43,9 @@ def score(
             entropy, from auxiliary tasks whose accuracies are known; 0 is F-OTCE, which needs none.
 
     Returns:
-        In [-H(y), 0] for distance_weight 0, below otherwise. `detail` has the entropy, the mean squared distance and the
-        number of examples used of either part. `influence` is per training example, what it is coupled to held fixed;
-        None if only some were drawn.
+        In [-H(y), 0] for distance_weight 0, below otherwise. `detail` has the entropy, the mean squared distance and
+        the number of examples used of either part. `influence` is per training example, what it is coupled to held
+        fixed; None if only some were drawn.
 
     Raises:
         CannotScore: no reference, or one without classes, or the transport problem was not solved.
@@ -136,9 +136,9 @@ def _draw(place: _Ints, ids: _Ints, limit: int, seed: int) -> _Ints:
     Neither the order of the examples nor the names of the classes matter: chance belongs to the rows.
     """
     chance = np.random.default_rng(seed).permutation(place.max() + 1)[place]
-    first = np.full(ids.max() + 1, len(place))
-    np.minimum.at(first, ids, chance)
-    queue = np.lexsort((chance, first[ids]))
+    # Classes by all their chances: the smallest alone ties where equal rows are of two classes.
+    classes = sorted(range(ids.max() + 1), key=lambda c: np.sort(chance[ids == c]).tolist())
+    queue = np.lexsort((chance, np.argsort(classes)[ids]))
     return queue[((np.arange(limit) + 0.5) * len(place) / limit).astype(np.intp)]
 
 

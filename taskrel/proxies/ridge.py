@@ -12,11 +12,9 @@ from taskrel.types import CannotScore, Probe, Score
 
 # Penalties tried, as multiples of the mean of the k eigenvalues of the centred XᵀX; the first of equals wins.
 GRID = tuple(10.0 ** (half / 2) for half in range(6, -13, -1))
-# Predictions held at once: 32 MiB, whatever the number of examples.
-_BLOCK = 1 << 22
 
 
-def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Literal["loo"] = "loo") -> Score:
+def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Literal["gcv"] = "gcv") -> Score:
     """Leave-one-out accuracy of ridge regression onto one-hot classes; leave-one-out R² for other labels.
 
     R² is 1 - (squared error)/(squared error of the mean of the other examples), one per column, averaged over the
@@ -26,9 +24,10 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
         train: n examples: classes, 0/1 columns or real values.
         val: unused.
         seed: unused.
-        penalty: lambda in |Y - X W - b|² + lambda |W|², the intercept free. "loo" takes the one of `GRID`, from 1e-6 to
-            1e3 times the mean eigenvalue of XᵀX in half decades, with the least leave-one-out squared error, over all
-            classes or over the columns standardised. It is chosen on what is scored: one number for all examples, so
+        penalty: lambda in |Y - X W - b|² + lambda |W|², the intercept free. "gcv" takes the one of `GRID`, from 1e-6 to
+            1e3 times the mean eigenvalue of XᵀX in half decades, with the least generalised cross-validation error,
+            over all classes or over the columns standardised: the leave-one-out error with every leverage replaced by
+            their mean, which the spectrum alone gives. It is chosen on what is scored: one number for all examples, so
             the optimism is slight.
 
     Returns:
@@ -40,11 +39,12 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
         ValueError: a penalty that is not positive.
 
     Source:
-        Allen, 1974 (PRESS): y - y_loo = (y - y_fit)/(1 - h); spec/proxies.md 4.5.
+        Allen, 1974 (PRESS): y - y_loo = (y - y_fit)/(1 - h); Golub, Heath and Wahba, 1979 (generalised
+        cross-validation); spec/proxies.md 4.5.
     """
     del val, seed
-    if penalty != "loo" if isinstance(penalty, str) else not penalty > 0:
-        raise ValueError(f"penalty must be positive or 'loo', got {penalty!r}")
+    if penalty != "gcv" if isinstance(penalty, str) else not penalty > 0:
+        raise ValueError(f"penalty must be positive or 'gcv', got {penalty!r}")
     seen = rows(train)
     baseline = (seen.targets - seen.targets.mean(dim=0)) * (len(train) / (len(train) - 1))
     spread = baseline.square().sum(dim=0)
@@ -53,7 +53,7 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
         raise CannotScore("ridge needs labels that vary, got the same for all examples")
     weights = torch.ones_like(spread) if seen.target == "classes" else torch.where(varies, 1 / spread, 0.0)
     chosen = _best(seen, weights) if isinstance(penalty, str) else float(penalty)
-    errors = _errors(seen, torch.tensor([chosen], device=seen.device, dtype=torch.float64), slice(None))[0]
+    errors = _errors(seen, chosen)
     detail = {"mse": float(errors.square().mean()), "penalty": chosen}
     if seen.target == "classes":
         right = ((seen.targets - errors).argmax(dim=1) == seen.ids).double()
@@ -67,30 +67,31 @@ def score(train: Probe, val: Probe | None, *, seed: int, penalty: float | Litera
 
 
 def _best(seen: Rows, weights: Tensor) -> float:
-    """The penalty of the grid with the least leave-one-out squared error, columns weighted."""
-    values = seen.spectrum.values
+    """The penalty of the grid with the least generalised cross-validation error, columns weighted."""
+    spectrum, n = seen.spectrum, seen.examples
+    values = spectrum.values
     scale = float(values.mean()) if len(values) else 1.0
     penalties = scale * torch.tensor(GRID, device=seen.device, dtype=torch.float64)
-    total = torch.zeros_like(penalties)
-    block = max(1, _BLOCK // (len(GRID) * len(weights)))
-    for start in range(0, seen.examples, block):
-        total += _errors(seen, penalties, slice(start, start + block)).square().sum(dim=1) @ weights
-    return float(penalties[total.argmin()])
+    taken = penalties[:, None] / (values + penalties[:, None])  # [P, k]
+    inside = weights @ spectrum.left.square()  # [k]
+    outside = (spectrum.squares - spectrum.sums.square() / n - spectrum.left.square().sum(dim=1)).clamp_min(0) @ weights
+    # The residuals' square over that of their mean freedom; both are sums of positive numbers.
+    freedom = taken.sum(dim=1) + (n - 1 - len(values))
+    return float(penalties[((taken.square() @ inside + outside) / freedom.square()).argmin()])
 
 
-def _errors(seen: Rows, penalties: Tensor, part: slice) -> Tensor:
-    """[P, b, T] labels minus their leave-one-out predictions, for each penalty and each example of the part.
+def _errors(seen: Rows, penalty: float) -> Tensor:
+    """[n, T] labels minus their leave-one-out predictions.
 
     With X = U diag(sqrt(values)) Vᵀ both the residuals and 1 - h are sums of what the penalty takes away inside U and
     of what is outside U, which is nothing where U spans all that is orthogonal to the constant: so no digits are lost
     where the fit interpolates.
     """
-    spectrum, n = seen.spectrum, seen.examples
-    left, targets = seen.left[part], seen.targets[part] - spectrum.sums / n
-    taken = penalties[:, None] / (spectrum.values + penalties[:, None])  # [P, k]
-    residuals = left @ (taken[:, :, None] * spectrum.left.T)
-    free = left.square() @ taken.T  # [b, P]
+    spectrum, n, left = seen.spectrum, seen.examples, seen.left
+    taken = penalty / (spectrum.values + penalty)  # [k]
+    residuals = left @ (taken * spectrum.left).T
+    free = left.square() @ taken
     if spectrum.rank < n - 1:
-        residuals += targets - left @ spectrum.left.T
-        free += (1 - 1 / n - left.square().sum(dim=1, keepdim=True)).clamp_min(0)
-    return residuals / free.T[:, :, None]
+        residuals += seen.targets - spectrum.sums / n - left @ spectrum.left.T
+        free += (1 - 1 / n - left.square().sum(dim=1)).clamp_min(0)
+    return residuals / free[:, None]

@@ -63,8 +63,8 @@ def test_the_fit_itself_is_that_of_scikit_learn(name, penalty):
     points = refitted.inputs(x)
     inputs = logistic.torch.tensor(np.hstack([points, np.ones((len(x), 1))]))
     fit = logistic._fit(inputs, logistic.torch.tensor(np.eye(y.max() + 1)[y]), penalty)
-    logits = (inputs @ fit.weights).log_softmax(dim=1).numpy()
-    assert fit.converged
+    logits = (inputs @ fit.theta.T).log_softmax(dim=1).numpy()
+    assert logits == pytest.approx(fit.probs.log().T.numpy(), abs=1e-9)
     expected = refitted.fitted(points, y, penalty).predict_log_proba(points)
     assert logits == pytest.approx(expected, rel=1e-5, abs=1e-5)
 

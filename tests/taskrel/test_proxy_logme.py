@@ -84,7 +84,7 @@ def test_a_common_offset_of_a_million_is_no_noise():
     # The Gram matrix of the raw features gives 0.1465 here, their singular values 0.2662.
     features, labels = DIGITS
     singular = np.linalg.svd(features + 1e6, full_matrices=False)
-    kept = singular.S > singular.S[0] * 1e-13
+    kept = singular.S / singular.S[0] > 1e-13
     reduced = singular.U[:, kept] * singular.S[kept]
     expected = np.mean([bayesian_ridge(reduced, labels == c) for c in range(10)])
     found = LOGME.score(Probe(features + 1e6, labels), eps=0.0).value

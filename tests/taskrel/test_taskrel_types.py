@@ -41,8 +41,12 @@ def test_probe_takes_string_labels_and_integer_features():
         ({"features": np.full((3, 2), np.nan)}, "features must be finite, got 6 NaN"),
         ({"features": np.array([["a"]] * 3)}, "features must be real numbers"),
         ({"labels": np.array([0, 1])}, r"labels must be as many as features \(3\), got 2"),
-        ({"labels": np.zeros((3, 1), dtype=int)}, "labels must be a vector"),
-        ({"labels": np.array([0.0, 1.0, 2.0])}, "labels must be a vector of integer or string"),
+        ({"labels": np.zeros((3, 1, 1), dtype=int)}, "labels must be a vector"),
+        ({"labels": np.array([1j, 2j, 3j])}, "labels must be a vector of integer or string"),
+        ({"labels": np.array([["a"], ["b"], ["c"]])}, "labels must be a vector of integer or string"),
+        ({"labels": np.array([[0, 1], [2, 0], [0, 0]])}, r"labels of several columns must be 0 or 1"),
+        ({"labels": np.array([0.0, np.nan, 2.0])}, "labels must be finite"),
+        ({"source_probs": np.ones((3, 1))}, "source_probs must have at least 2 columns"),
         ({"source_probs": np.ones((2, 1))}, r"source_probs must be as many as features"),
         ({"source_probs": np.full((3, 2), 3.0)}, "rows that sum to 1, got a row sum of 6"),
         ({"source_probs": np.array([[2.0, -1.0]] * 3)}, "non-negative rows"),
@@ -51,6 +55,38 @@ def test_probe_takes_string_labels_and_integer_features():
 def test_probe_refuses(changes, message):
     with pytest.raises(ValueError, match=message):
         probe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "target"),
+    [
+        (np.array([5, 2, 5]), "classes"),
+        (np.array(["a", "b", "a"]), "classes"),
+        (np.array(["a", "b", "a"], dtype=object), "classes"),
+        (np.array([True, False, True]), "classes"),
+        (torch.tensor([0, 1, 1]), "classes"),
+        (np.array([[0, 1], [1, 1], [0, 0]]), "multilabel"),
+        (np.array([0.0, 1.0, 2.0]), "values"),
+        (np.zeros((3, 2)), "values"),
+    ],
+)
+def test_what_the_labels_are_is_read_from_their_type(labels, target):
+    assert probe(labels=labels).target == target
+
+
+def test_probe_takes_brain_floats():
+    kept = Probe(torch.ones(2, 4, dtype=torch.bfloat16), torch.tensor([0, 1]))
+    assert kept.features.dtype == np.float32
+
+
+def test_an_influence_travels_and_is_a_finite_vector():
+    score = Score(0.5, (0.5,), {"k": 1}, [0.5, -0.5])
+    again = pickle.loads(pickle.dumps(score))
+    assert again == score
+    assert again.influence.tolist() == [0.5, -0.5]
+    for wrong in ([np.nan], [[1.0]]):
+        with pytest.raises(ValueError, match="influence must be a finite vector"):
+            Score(0.5, (0.5,), influence=wrong)
 
 
 def test_probe_takes_half_precision_probabilities():

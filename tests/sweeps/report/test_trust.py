@@ -158,7 +158,10 @@ def test_what_is_searched_sees_no_accuracy() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"regret": {"strategies": ["ncti"]}}, "strategy 'ncti' needs the proxy 'ncti_ncc'"),
+        (
+            {"proxies": {"linear": {}}, "regret": {"strategies": ["ncti"]}},
+            "strategy 'ncti' needs the proxy 'ncti_ncc'",
+        ),
         ({"proxies": {"ncti": {}}}, "proxies must be measured, got 'ncti'"),
         ({"proxies": {"parameters": {}}}, "proxies must be measured, got 'parameters'"),
         ({"search": {"models": "static_rank"}}, "search.models must be a strategy that can pick before"),
