@@ -64,6 +64,9 @@ def check(config: SweepConfig) -> None:
     wanted = [*config.regret.strategies, config.regret.answer]
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
+        if needs := builder(config.search.models, config.proxies).needs:
+            raise ConfigError("search.models must be a strategy that can pick before anything is fine-tuned, got "
+                              f"{config.search.models!r}, which needs {' and '.join(needs)}")  # fmt: skip
         for score in builder(config.search.models, config.proxies).proxies:
             if score in STATIC and STATIC[score].needs == "elsewhere":
                 raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "

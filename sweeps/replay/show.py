@@ -57,7 +57,8 @@ def _pool(console: Console, pool: str, found: Replayed) -> None:
     for name, own in sorted(by_name.items(), key=lambda item: _place(item[1], first)):
         numbers = [_within(own.get(budget), budget == first) for budget in budgets]
         shown.add_row(*(escape(text) for text in (name, *numbers, *_rest(own.get(first)))))
-    console.print(shown)
+    # A pipe is as wide as its longest line; a narrow terminal cuts, and --json or --out has it all.
+    (console if console.is_terminal else Console(file=console.file, width=150)).print(shown)
 
 
 def _rest(row: Row | None) -> list[str]:

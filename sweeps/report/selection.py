@@ -18,7 +18,7 @@ from sweeps.report import words
 from sweeps.types import Row
 from taskrel.aggregate import COMBINED, combine
 from taskrel.static import STATIC
-from taskrel.strategies import TaskView
+from taskrel.strategies import Strategy, TaskView
 from taskrel.types import Pick
 
 Floats = npt.NDArray[np.float64]
@@ -109,7 +109,33 @@ class Views:
                 return self._lacking(task, name, members)
         if made.needs_accuracies and not self._reached:
             return "no model is fine-tuned"
-        return made(self._view(task, members), seed=seed).ask(len(members))
+        if made.partial:
+            return "it asks for parts of a fine-tuning, which finished runs do not hold"
+        if "neighbours" in made.needs:
+            return "no task is embedded"
+        if "elsewhere" not in made.needs:
+            return made(self._view(task, members), seed=seed).ask(len(members))
+        if not self._reached.keys() - {task}:
+            return "no model is fine-tuned on another task"
+        taught = made(self._taught(task, members), seed=seed)
+        return self._told(taught, task, members) if made.adaptive else taught.ask(len(members))
+
+    def _told(self, strategy: Strategy, task: str, pool: Sequence[str]) -> list[Pick]:
+        """The pool in the order in which a strategy asks that is told each accuracy before it asks for the next."""
+        picks: list[Pick] = []
+        while len(picks) < len(pool) and (asked := strategy.ask(1)):
+            picks += asked
+            strategy.tell({pick.model: self._reached.get(task, {}).get(pick.model) for pick in asked})
+        return picks
+
+    def _taught(self, task: str, pool: Sequence[str]) -> TaskView:
+        """The task with what the other tasks taught: accuracies and scores there."""
+        others = [other for other in self._reached if other != task]
+        return replace(
+            self._view(task, pool),
+            elsewhere={other: {model: self._reached[other].get(model) for model in pool} for other in others},
+            scores_elsewhere={other: self._view(other, pool).scores for other in others},
+        )
 
     def _lacking(self, task: str, name: str, pool: Sequence[str]) -> str:
         """Why no model has that score."""

@@ -33,7 +33,7 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "export", "zoo", "tasks", "zoo pretrain"]
+VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "tasks", "zoo pretrain"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
