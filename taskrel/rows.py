@@ -97,10 +97,16 @@ class Rows:
         return torch.bincount(self.ids, minlength=len(self.classes)).double()
 
     @cached_property
+    def _target_sums(self) -> Tensor:
+        """[T, d] sum of target times centred features over the examples."""
+        if self.target != "classes":
+            return self.targets.T @ self.centred
+        return self.centred.new_zeros(len(self.counts), self.dim).index_add_(0, self.ids, self.centred)
+
+    @property
     def class_means(self) -> Tensor:
         """[C, d] class means minus the mean of all."""
-        sums = self.centred.new_zeros(len(self.counts), self.dim).index_add_(0, self.ids, self.centred)
-        return sums / self.counts[:, None]
+        return self._target_sums / self.counts[:, None]
 
     @cached_property
     def within(self) -> Tensor:
@@ -124,7 +130,8 @@ class Rows:
     @cached_property
     def joint(self) -> Tensor:
         """[C, Cs] sum over the examples of a class of the source-head probabilities."""
-        return self.targets.T.to(self.source_probs.device) @ self.source_probs
+        probs = self.source_probs
+        return probs.new_zeros(len(self.counts), probs.shape[1]).index_add_(0, self.ids.to(probs.device), probs)
 
     @cached_property
     def joint_hard(self) -> Tensor:
@@ -197,7 +204,7 @@ class Rows:
         else:
             assert basis is not None
             along = basis.T @ self.mean
-            cross = (self.targets.T @ self.centred) @ basis
+            cross = self._target_sums @ basis
             beyond = outside(self.mean, basis, along)
         return Spectrum(
             examples=self.examples, dim=self.dim, values=values, mean=along, beyond=beyond, cross=cross,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from taskrel.rows import rows
 from taskrel.stats import Sums
 from taskrel.types import Probe, Score
+
+_BLOCK = 1 << 18  # numbers: 2 MiB
 
 
 def score(train: Probe, val: Probe | None, *, seed: int) -> Score:
@@ -45,15 +49,15 @@ def log_likelihood(probs: Tensor, ids: Tensor, joint: Tensor) -> tuple[float, Te
     Returns:
         (nats, [n]).
     """
-    n = len(ids)
     given = _given_source(joint)
     # At least P²/(n P(z)) for the row's largest P: never 0.
-    likelihood = (probs @ given.T).gather(1, ids[:, None]).squeeze(1)
+    likelihood = _own(probs, given, ids)
     logs = likelihood.log()
     # What a move of P(y|z) does: the sum over the examples of class y of P_iz / likelihood_i.
-    per_likelihood = torch.zeros(n, len(joint), dtype=probs.dtype, device=probs.device)
-    per_likelihood[torch.arange(n, device=ids.device), ids] = 1 / likelihood
-    each = logs + _through_table(probs, ids, joint, given, per_likelihood.T @ probs)
+    slope = torch.zeros_like(joint)
+    for some in _blocks(probs):
+        slope.index_add_(0, ids[some], probs[some] / likelihood[some, None])
+    each = logs + _through_table(probs, ids, joint, given, slope)
     # A sum of logarithms of numbers that may round to just above 1 is not positive.
     return min(float(logs.mean()), 0.0), each - each.mean()
 
@@ -75,7 +79,7 @@ def expected(train: Probe, val: Probe | None, *, seed: int) -> Score:
     del val, seed
     seen = rows(train)
     probs, ids, given = seen.source_probs, seen.ids.to(seen.source_probs.device), _given_source(seen.joint)
-    likelihood = (probs @ given.T).gather(1, ids[:, None]).squeeze(1)
+    likelihood = _own(probs, given, ids)
     each = likelihood + _through_table(probs, ids, seen.joint, given, seen.joint)
     value = eep(seen)
     return Score(value, (value,), influence=(each - each.mean()).cpu().numpy())
@@ -127,4 +131,16 @@ def _through_table(probs: Tensor, ids: Tensor, joint: Tensor, given: Tensor, slo
     """[n] what each example changes through P(y|z), where `slope` [C, Cs] is n times the derivative by P(y|z)."""
     mass = joint.sum(dim=0)
     by_cell = torch.where(mass > 0, (slope - (slope * given).sum(dim=0)) / mass, 0.0)
-    return (probs @ by_cell.T).gather(1, ids[:, None]).squeeze(1)
+    return _own(probs, by_cell, ids)
+
+
+def _own(probs: Tensor, table: Tensor, ids: Tensor) -> Tensor:
+    """[n] each row's product with the row of its class in `table` [C, Cs]."""
+    parts = [torch.linalg.vecdot(probs[some], table[ids[some]]) for some in _blocks(probs)]
+    return torch.cat(parts)
+
+
+def _blocks(probs: Tensor) -> Iterator[slice]:
+    """Rows at a time, so that what is made of them stays in the cache."""
+    step = max(1, _BLOCK // probs.shape[1])
+    return (slice(start, start + step) for start in range(0, len(probs), step))
