@@ -3,13 +3,13 @@
 All faults of a file are reported at once, each with its dotted path and, for a misspelt key, the nearest right one.
 """
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import pyarrow as pa
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -21,8 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from sweeps.errors import ConfigError
+from sweeps.errors import ConfigError, did_you_mean
 from sweeps.fingerprint import fingerprint
+from sweeps.predicates import holds
 from sweeps.types import Row
 from taskrel.proxies import PROXIES
 
@@ -104,17 +105,25 @@ class Search(_Frozen):
 
 
 class Pool(_Frozen):
-    """A predicate over model facts; every given condition must hold. From-scratch baselines are in no pool."""
+    """A predicate over model facts; every given condition must hold. From-scratch baselines are in no pool.
+
+    ``where`` compares any column of the ``models`` table: ``"licence = mit and upstream_size >= 1e6"``.
+    """
 
     groups: tuple[str, ...] | None = None
     families: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     max_parameters: PositiveInt | None = None
     max_dim: PositiveInt | None = None
+    where: str | None = None
 
     def members(self, models: Iterable[Row]) -> list[str]:
         """Names of the models (rows of the ``models`` table) that are in the pool; an unknown fact is not in it."""
-        return [row["model"] for row in models if row["group"] != "scratch" and self._holds(row)]
+        found = [row for row in models if row["group"] != "scratch" and self._holds(row)]
+        if self.where is None or not found:
+            return [row["model"] for row in found]
+        there = holds(pa.Table.from_pylist(found), self.where).to_pylist()
+        return [row["model"] for row, holding in zip(found, there, strict=True) if holding]
 
     def _holds(self, row: Row) -> bool:
         return (
@@ -277,13 +286,3 @@ def _inner(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _inner(part)) is not None), None)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest known name, or a list when nothing is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f", got {name!r}; did you mean {near[0]!r}?"
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
-    return f", got {name!r}; known: {shown or 'nothing'}"

@@ -8,6 +8,9 @@ SweepError
 +-- ClusterError       Ray is not reachable or lost every worker
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class SweepError(Exception):
     """A fault that the user can mend; ``str(error)`` is one line that says what and how."""
@@ -31,3 +34,13 @@ class OutputError(SweepError):
 
 class ClusterError(SweepError):
     """Ray is not reachable, or no worker is left."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest known name, or a list when nothing is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if near:
+        return f", got {name!r}; did you mean {near[0]!r}?"
+    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    return f", got {name!r}; known: {shown or 'nothing'}"

@@ -7,22 +7,26 @@ measured (a proxy of the sweep), combined from the proxies of all models of a ta
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sweeps.config import EARLY, SweepConfig, did_you_mean
-from sweeps.errors import ConfigError
+from sweeps.config import EARLY, SweepConfig
+from sweeps.errors import ConfigError, did_you_mean
 from sweeps.plan import SearchPlan, finetune_settings
+from sweeps.predicates import holds
+from sweeps.store import SCHEMAS
 from sweeps.types import Model, Row, Task
 from taskrel.aggregate import COMBINED, combine
 from taskrel.proxies import PROXIES
 from taskrel.proxies.contract import declared
 from taskrel.static import STATIC, Accuracies, static
-from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder
+from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder, rank_builder
 from taskrel.types import Candidate, Pick
 
 Columns = dict[str, dict[str, float | None]]  # score -> model -> number
 
 
 def builder(name: str, proxies: Iterable[str]) -> Builder:
-    """The strategy of that name: of the table, or a proxy, combined or static score, or ``hybrid_<score>``.
+    """The strategy of that name: of the table, or a score, ``<score>+<score>`` by mean rank, or ``hybrid_`` and these.
+
+    A score is a proxy of the sweep, a combined or a static one.
 
     Raises:
         ConfigError: for an unknown name.
@@ -34,6 +38,9 @@ def builder(name: str, proxies: Iterable[str]) -> Builder:
         return proxy_builder(name)
     if name.removeprefix("hybrid_") in scores:
         return hybrid_builder(name.removeprefix("hybrid_"))
+    parts = name.removeprefix("hybrid_").split("+")
+    if len(parts) > 1 and scores.issuperset(parts):
+        return rank_builder(*parts, hybrid_with_agnostic=name.startswith("hybrid_"))
     known = {*STRATEGIES, *scores, *(f"hybrid_{score}" for score in scores)}
     raise ConfigError(f"a strategy must be known{did_you_mean(name, known)}")
 
@@ -61,6 +68,9 @@ def check(config: SweepConfig) -> None:
                               "your own needs function = \"module:function\"")  # fmt: skip
         if name != EARLY:
             _settings(name, options)
+    for pool in config.pools.values():
+        if pool.where is not None:
+            holds(SCHEMAS["models"].empty_table(), pool.where)
     wanted = [*config.regret.strategies, config.regret.answer]
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, FineTune, SweepConfig, did_you_mean
-from sweeps.errors import ConfigError
+from sweeps.config import EARLY, FineTune, SweepConfig
+from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED, FINETUNE, SCORE
 from taskrel.proxies import PROXIES

@@ -5,8 +5,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sweeps.config import did_you_mean
-from sweeps.errors import ConfigError
+from sweeps.errors import ConfigError, did_you_mean
 from sweeps.hands import Hands, How
 from sweeps.output import claim
 from sweeps.progress import Display

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.config import did_you_mean
-from sweeps.errors import DataError
+from sweeps.errors import DataError, did_you_mean
 from taskrel.aggregate import COMBINED
 from taskrel.api import CORE, Scores, rank, score
 from taskrel.proxies import PROXIES

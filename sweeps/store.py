@@ -79,9 +79,23 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("mean_relative_regret", _REAL), ("low", _REAL), ("high", _REAL), ("tasks_above_quarter", _INT),
         ("tasks_at_zero", _INT),
     ],
+    "budgets": [
+        ("pool", _TEXT), ("task", _TEXT), ("strategy", _TEXT), ("optimistic", _REAL), ("expected", _REAL),
+        ("pessimistic", _REAL),
+    ],
+    "solved": [
+        ("pool", _TEXT), ("strategy", _TEXT), ("budget", _INT), ("tasks", _INT), ("optimistic", _REAL),
+        ("expected", _REAL), ("pessimistic", _REAL),
+    ],
+    "comparisons": [
+        ("pool", _TEXT), ("budget", _INT), ("strategy", _TEXT), ("versus", _TEXT), ("tasks", _INT),
+        ("difference", _REAL), ("low", _REAL), ("high", _REAL), ("mean_delta", _REAL), ("wins", _INT),
+        ("losses", _INT), ("p_value", _REAL), ("p_holm", _REAL), ("on", pa.list_(_TEXT)),
+        ("differences", pa.list_(_REAL)),
+    ],
     "correlations": [
         ("task", _TEXT), ("proxy", _TEXT), ("models", _INT), ("pearson", _REAL), ("spearman", _REAL),
-        ("weighted_tau", _REAL), ("reason", _TEXT),
+        ("weighted_tau", _REAL), ("relative_regret", _REAL), ("reason", _TEXT),
     ],
     "proxies": [
         ("pool", _TEXT), ("proxy", _TEXT), ("kind", _TEXT), ("tasks", _INT),
@@ -103,7 +117,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     name: pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION), "creator": "sweeps"})
     for name, columns in _COLUMNS.items()
 }
-DERIVED = ("accuracies", "regret", "strategies", "correlations", "proxies", "answer")
+DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "comparisons", "correlations", "proxies",
+           "answer")  # fmt: skip
 
 
 def write_parquet(path: Path, data: pa.Table) -> None:
@@ -114,6 +129,7 @@ def write_parquet(path: Path, data: pa.Table) -> None:
     """
     temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             pq.write_table(data, file, compression="zstd")
             file.flush()

@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.config import did_you_mean
-from sweeps.errors import DataError
-from sweeps.replay.predicates import holds
+from sweeps.errors import DataError, did_you_mean
+from sweeps.predicates import holds
 from sweeps.replay.read import load, numeric
 from taskrel.table import Table
 from taskrel.types import Candidate

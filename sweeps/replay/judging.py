@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sweeps import hits
 from sweeps.errors import ConfigError
 from sweeps.replay import orders
 from sweeps.replay.facts import ALL, Facts
@@ -15,16 +16,14 @@ from taskrel.agreement import Agreement, agreement
 from taskrel.bootstrap import Draws, draw
 from taskrel.columns import ranks_by_task
 from taskrel.paired import Paired, paired
-from taskrel.panel import CHANCE, Panel, judge, share_at_zero
-from taskrel.regret import Ties, budget_to_zero, delta, nanmean
+from taskrel.panel import CHANCE, Panel, judge
+from taskrel.regret import delta, nanmean
 from taskrel.table import Table
 
 Floats = npt.NDArray[np.float64]
 BUDGETS = (1, 2, 3, 5, 10)
-TIES: tuple[Ties, ...] = ("optimistic", "expected", "pessimistic")
 COMPARED = ("versus", "difference", "difference_low", "difference_high", "mean_delta", "wins", "losses", "p_value",
             "p_holm")  # fmt: skip
-_EACH = 100  # budgets up to which the share of solved tasks is told for every one
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,9 @@ def replay(table: Table, facts: Facts, asked: Asked) -> Replayed:
         result.tables["tasks"] += _tasks(judged)
         result.tables["regret"] += _regret(judged)
         result.tables["strategies"] += _strategies(judged, asked, result)
-        result.tables["budgets"] += _budgets(judged)
-        result.tables["solved"] += _solved(judged)
+        least = {name: orders.least_budget(name) for name in judged.columns}
+        result.tables["budgets"] += hits.budgets(pool, table.tasks, ground.means, judged.columns)
+        result.tables["solved"] += hits.solved(pool, ground.means, judged.columns, least)
         _agreements(judged, asked, result)
     result.notes += [*_repeats(table), *_chosen(asked), *_ties(result.tables["strategies"])]
     return result
@@ -242,34 +242,6 @@ def _compared(reference: str, found: Paired, place: int, lead: float) -> Row:
     real = (found.difference[place], *found.ends[place], lead)
     return dict(zip(COMPARED, (reference, *map(_real, real), int(found.wins[place]), int(found.losses[place]),
                                float(found.p_value[place]), float(found.adjusted[place])), strict=True))  # fmt: skip
-
-
-def _budgets(judged: _Judged) -> list[Row]:
-    rows = []
-    for place, (name, column) in enumerate(judged.columns.items()):
-        scores = np.broadcast_to(column, judged.ground.means.shape)
-        found = [budget_to_zero(scores, judged.ground.accuracy, ties) for ties in TIES]
-        for t in np.flatnonzero(judged.panel.picks[place, :, 0] >= 0).tolist():
-            each: Row = {ties: _real(values[t]) for ties, values in zip(TIES, found, strict=True)}
-            rows.append({"pool": judged.pool, "task": judged.ground.tasks[t], "strategy": name} | each)
-    return rows
-
-
-def _solved(judged: _Judged) -> list[Row]:
-    """The share of tasks on which the first picks hold a best model, at every budget, or at ever wider steps."""
-    means, size = judged.ground.means, len(judged.ground.candidates)
-    wide = np.unique(np.geomspace(1, size, 100).round().astype(int))
-    budgets = np.unique([*range(1, min(size, _EACH) + 1), *wide])
-    rows = []
-    for name, column in {**judged.columns, CHANCE: np.zeros(size)}.items():
-        scores = np.broadcast_to(column, means.shape)
-        judgeable = ~np.isnan(np.where(np.isnan(means), np.nan, scores)).all(axis=1)
-        curves = {ties: share_at_zero(scores[judgeable], means[judgeable], "expected" if name == CHANCE else ties)
-                  for ties in TIES}  # fmt: skip
-        rows += [{"pool": judged.pool, "strategy": name, "budget": int(budget),
-                  **{ties: _real(curve[budget - 1]) for ties, curve in curves.items()}}
-                 for budget in budgets if budget >= orders.least_budget(name)]  # fmt: skip
-    return rows
 
 
 def _agreements(judged: _Judged, asked: Asked, result: Replayed) -> None:

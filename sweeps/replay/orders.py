@@ -7,8 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.config import did_you_mean
-from sweeps.errors import ConfigError
+from sweeps.errors import ConfigError, did_you_mean
 from taskrel import columns
 from taskrel.panel import CHANCE
 from taskrel.regret import nanmean

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from sweeps.config import did_you_mean
-from sweeps.errors import DataError
-from sweeps.replay.predicates import holds
+from sweeps.errors import DataError, did_you_mean
+from sweeps.predicates import holds
 from taskrel.table import Duplicates, Labels, Table, build
 
 # What stands for a missing number. NaN is none of them: it is a number that went wrong, and is refused.

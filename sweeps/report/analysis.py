@@ -12,6 +12,7 @@ import numpy as np
 
 from sweeps.report.cells import Cells, accuracies
 from sweeps.report.choice import Ground, answers
+from sweeps.report.duels import comparisons
 from sweeps.report.evidence import Evidence, gather
 from sweeps.report.regrets import Question, regrets
 from sweeps.report.selection import Views
@@ -20,6 +21,7 @@ from sweeps.report.words import count, listing, proxy
 from sweeps.store import Store
 from sweeps.types import Row
 from taskrel.correlation import STATISTICS, correlation
+from taskrel.regret import relative_regret
 from taskrel.types import Pick
 
 
@@ -75,6 +77,9 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "accuracies": cells.rows,
         "regret": judged.regret,
         "strategies": judged.strategies,
+        "budgets": judged.budgets,
+        "solved": judged.solved,
+        "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
         "proxies": trust(cells, evidence.task_names, views, question),
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
@@ -125,9 +130,19 @@ def _correlations(evidence: Evidence, accuracy: Sequence[Row], views: Views) -> 
             reasons = dict.fromkeys(one.reason for one in found.values() if one.reason)
             rows.append({
                 "task": task, "proxy": name, "models": max(one.models for one in found.values()),
-                **{statistic: one.value for statistic, one in found.items()}, "reason": "; ".join(reasons) or None,
+                **{statistic: one.value for statistic, one in found.items()},
+                "relative_regret": _lost(column, reached), "reason": "; ".join(reasons) or None,
             })  # fmt: skip
     return rows
+
+
+def _lost(scores: np.ndarray, reached: np.ndarray) -> float | None:
+    """Relative regret of fine-tuning the best-scored model that has an accuracy; of equals the first."""
+    there = ~np.isnan(reached)
+    if not (there & ~np.isnan(scores)).any():
+        return None
+    chosen = reached[np.where(there & ~np.isnan(scores), scores, -np.inf).argmax()]
+    return float(relative_regret(np.nanmax(reached), chosen))
 
 
 def _column(values: Iterable[float | None]) -> np.ndarray:

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sweeps.errors import OutputError
-from sweeps.report import figures, panels, tables, words
+from sweeps.report import figures, panels, study, tables, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
 from sweeps.report.forest import forest
@@ -82,7 +82,7 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     """The page as text."""
     rows, evidence = derived.tables, derived.evidence
     sections = [
-        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows),
+        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _duels(rows), _hits(rows),
         _proxies(evidence, rows, derived.order), _accuracies(evidence, rows), _searches(evidence, rows),
         _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
     ]  # fmt: skip
@@ -197,6 +197,35 @@ def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     return Section("regret", "Regret on every task", lead, pictures=_pictures(drawn[first]), folded=folded)
 
 
+def _duels(rows: dict[str, list[Row]]) -> Section:
+    title, found = "Is one strategy better than another?", rows["comparisons"]
+    if not found:
+        return Section("duels", title, missing="Nothing can be compared yet: it takes two strategies with a regret.")
+    pools = list(dict.fromkeys(row["pool"] for row in found))
+    first = _main_pool(pools)
+    lead = (f"Pool {first}. Every strategy against the one that the answer follows, or with too small a budget for "
+            "that one against the score it reads. Few tasks prove little: a p-value above 0.05 means that the "
+            "difference may be luck.")  # fmt: skip
+    return Section("duels", title, lead, pictures=_pictures(study.duels(found, first)),
+                   narrow=_pictures(study.duels(found, first, figures.NARROW)),
+                   more=[tables.comparisons(found, pool) for pool in pools])  # fmt: skip
+
+
+def _hits(rows: dict[str, list[Row]]) -> Section:
+    title = "How many models until the best is among them?"
+    pools = list(dict.fromkeys(row["pool"] for row in rows["budgets"]))
+    if not pools:
+        return Section(
+            "budgets", title, missing="Not known yet: it needs a task with every model of a pool fine-tuned."
+        )
+    first = _main_pool(pools)
+    lead = (f"Pool {first}. A cell is the number of models that a strategy must fine-tune on a task; a range where its "
+            "scores are tied, and chance decides.")  # fmt: skip
+    return Section("budgets", title, lead, pictures=_pictures(study.solved(rows["solved"], first)),
+                   below=tables.budgets(rows["budgets"], first),
+                   more=[tables.budgets(rows["budgets"], pool) for pool in pools if pool != first])  # fmt: skip
+
+
 def _proxies(evidence: Evidence, rows: dict[str, list[Row]], order: Sequence[Row]) -> Section:
     title = "Which proxy can be trusted?"
     trusted = rows["proxies"]
@@ -217,6 +246,10 @@ def _proxies(evidence: Evidence, rows: dict[str, list[Row]], order: Sequence[Row
             "resample tasks, fine-tuning repeats and, where possible, the examples behind the scores.")  # fmt: skip
     folded = [Folded(f"{words.proxy(name)} against accuracy", _markup(svg), number == 0)
               for number, (name, svg) in enumerate(pictures)]  # fmt: skip
+    dims = study.dimension(evidence.scores, evidence.models, evidence.task_names, evidence.pool)
+    asides = {"Correlation against regret": study.correlation_and_regret(rows["correlations"]),
+              "kNN score against feature dimension": dims}  # fmt: skip
+    folded += [Folded(caption, _markup(drawn)) for caption, drawn in asides.items() if drawn]
     return Section("proxies", title, lead, notes=words.trust(here), pictures=_pictures(forest(trusted, first)),
                    narrow=_pictures(forest(trusted, first, figures.NARROW)), folded=folded, more=more,
                    below=tables.trust(trusted, first) if here else None)  # fmt: skip

@@ -56,14 +56,14 @@ def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[R
         task = shown[number]
         tau = agreement.get(task)
         _scatter_panel(axes, points[task], chosen.get(task, set()), short)
-        _title(axes, titles[task], "" if tau is None else f"τ {words.real(tau)}")
+        panel_title(axes, titles[task], "" if tau is None else f"τ {words.real(tau)}")
 
     key = [
         Line2D([], [], color=colour("good"), marker="D", linewidth=0, label="best model"),
         Line2D([], [], color=colour("accent"), marker="o", linewidth=0, label="picked by the answer's strategy"),
         Line2D([], [], color=colour("muted"), marker="o", markerfacecolor="none", linewidth=0, label="other models"),
     ]
-    return _grid(len(shown), draw, key, f"scatter-{name}", f"{words.proxy(name)} score against test accuracy, by task.",
+    return grid(len(shown), draw, key, f"scatter-{name}", f"{words.proxy(name)} score against test accuracy, by task.",
                  (f"{words.proxy(name)} score", "test accuracy"))  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def searches(runs: Sequence[Row], answer: Sequence[Row], tasks: Sequence[str]) -
     def draw(axes: Axes, number: int) -> None:
         task, model = shown[number]
         _search_panel(axes, cells[task, model], chosen.get((task, model)))
-        _title(axes, titles[task], "", models[model])
+        panel_title(axes, titles[task], "", models[model])
 
     def mark(label: str, **style: Any) -> Line2D:
         return Line2D([], [], linewidth=0, label=label, **style)
@@ -120,7 +120,7 @@ def searches(runs: Sequence[Row], answer: Sequence[Row], tasks: Sequence[str]) -
         mark("diverged", marker="x", color=colour("bad"), markersize=6),
         Line2D([], [], color=colour("good"), linewidth=1.2, linestyle=":", label="chosen rate"),
     ]
-    picture = _grid(len(shown), draw, key, "searches", "Validation accuracy against learning rate, by searched cell.",
+    picture = grid(len(shown), draw, key, "searches", "Validation accuracy against learning rate, by searched cell.",
                     ("learning rate", "validation accuracy"), head=42)  # fmt: skip
     return picture, len(cells) - len(shown)
 
@@ -150,7 +150,8 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _title(axes: Axes, left: str, right: str, below: str = "") -> None:
+def panel_title(axes: Axes, left: str, right: str, below: str = "") -> None:
+    """What stands above a panel: its name to the left, a number to the right, maybe a line below."""
     wide = axes.get_window_extent().width
     lift = 16 if below else 0
     axes.annotate(fit(left, wide - width(right, 10.5) - 8, 12.5), (0, 1), (0, 8 + lift), weight="bold",
@@ -161,7 +162,7 @@ def _title(axes: Axes, left: str, right: str, below: str = "") -> None:
                   fontsize=10, color=colour("muted"))  # fmt: skip
 
 
-def _grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D], name: str, label: str,
+def grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D], name: str, label: str,
           sides: tuple[str, str], *, head: int = 26) -> str:  # fmt: skip
     """Small multiples in four columns: one legend, axis labels only at the rim.
 
@@ -190,8 +191,9 @@ def _grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D],
             draw(axes, number)
             axes.set_xlabel(sides[0] if number + columns >= panels else "", fontsize=10)
             axes.set_ylabel(sides[1] if column == 0 else "", fontsize=10)
-        figure.legend(handles=key, loc="upper left", bbox_to_anchor=((left - 6) / WIDE, 1.0), ncols=len(key),
-                      borderaxespad=0, borderpad=0.2, columnspacing=1.6, handletextpad=0.4)  # fmt: skip
+        if key:
+            figure.legend(handles=key, loc="upper left", bbox_to_anchor=((left - 6) / WIDE, 1.0), ncols=len(key),
+                          borderaxespad=0, borderpad=0.2, columnspacing=1.6, handletextpad=0.4)  # fmt: skip
         return svg(figure, name, label)
 
 
@@ -303,10 +305,15 @@ def _strategy_lines(figure: Figure, axes: Axes, rows: Sequence[Row], across: str
     values = [row["mean_relative_regret"] for row in rows]
     low, high = min(0.0, *values), max(0.05, *values)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.08 * (high - low))
+    strategy_key(figure, order, 0.92)
+
+
+def strategy_key(figure: Figure, order: Sequence[str], up: float) -> None:
+    """The legend of a picture of lines; ``up`` is its upper edge as a share of the figure."""
     handles = [
         Line2D([], [], color=strategy_colour(name, order), marker="o", label=words.strategy(name)) for name in order
     ]
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.1, 0.92), ncols=4, borderaxespad=0,
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.1, up), ncols=4, borderaxespad=0,
                   borderpad=0.2, columnspacing=1.2, handlelength=1.2, handletextpad=0.5, fontsize=9.5)  # fmt: skip
 
 

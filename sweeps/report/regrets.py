@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sweeps import hits
 from sweeps.report.cells import Cells
 from sweeps.report.selection import Views, left_out
 from sweeps.report.words import count, listing
@@ -37,10 +38,12 @@ class Question:
 
 @dataclass
 class Regrets:
-    """Rows of ``regret`` and ``strategies``, and what was left out."""
+    """Rows of ``regret``, ``strategies``, ``budgets`` and ``solved``, and what was left out."""
 
     regret: list[Row] = field(default_factory=list)
     strategies: list[Row] = field(default_factory=list)
+    budgets: list[Row] = field(default_factory=list)
+    solved: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,6 +100,8 @@ def _one_pool(result: Regrets, pool: str, tasks: Sequence[_Task], views: Views, 
     orders, silent = _orders(tasks, views, question)
     for strategy, reasons in silent.items():
         result.notes += left_out(strategy, reasons, pool)
+    if orders:
+        _hits(result, pool, tasks, orders, views)
     for budget in question.budgets:
         small = [task.task for task in tasks if budget > len(task.models)]
         if small:
@@ -116,6 +121,26 @@ def _one_pool(result: Regrets, pool: str, tasks: Sequence[_Task], views: Views, 
             if rows:
                 repeated = any(task.drawn is not None for task in tasks)
                 result.strategies.append(_mean_row(pool, strategy, budget, rows, samples, repeated, question.seed))
+
+
+def _hits(result: Regrets, pool: str, tasks: Sequence[_Task], orders: Mapping[tuple[str, str], Sequence[Pick]],
+          views: Views) -> None:  # fmt: skip
+    """How soon the best model is picked: by scores where a strategy is one, as their ties matter, or by its order."""
+    models = sorted({name for task in tasks for name in task.models})
+    means = np.array([[task.rows[name]["accuracy"] if name in task.models else np.nan for name in models]
+                      for task in tasks], dtype=np.float64)  # fmt: skip
+    columns: dict[str, Floats] = {}
+    for strategy in dict.fromkeys(strategy for strategy, _ in orders if strategy != CHANCE):
+        columns[strategy] = np.full(means.shape, np.nan)
+        for place, task in enumerate(tasks):
+            known: Mapping[str, float] = {pick.model: -rank for rank, pick in
+                                          enumerate(orders.get((strategy, task.task), ()))}  # fmt: skip
+            if known and strategy in views.names:
+                known = views.scored(task.task, strategy, task.models)
+            columns[strategy][place] = [known.get(name, np.nan) for name in models]
+    least = {strategy: views.least_budget(strategy) for strategy in columns}
+    result.budgets += hits.budgets(pool, [task.task for task in tasks], means, columns)
+    result.solved += hits.solved(pool, means, columns, least)
 
 
 def _orders(tasks: Sequence[_Task], views: Views, question: Question,

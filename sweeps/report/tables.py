@@ -137,6 +137,49 @@ def strategies(rows: Sequence[Row], pool: str) -> Table:
     return Table(f"Selection strategies in pool {pool}", columns, entries)
 
 
+def comparisons(rows: Sequence[Row], pool: str) -> Table:
+    """Every strategy against the one that the answer follows, task by task."""
+    columns = (
+        Column("strategy"), Column("against"), Column("budget", True, "number of models fine-tuned"),
+        Column("difference", True, "of mean relative regret, in points; below 0 the strategy is better"),
+        Column("better on", True, "tasks on which it loses less"), Column("worse on", True), Column("tasks", True),
+        Column("mean delta", True, "share of the worse one's remaining error that it removes more"),
+        Column("p", True, "two-sided sign-flip test over the tasks"),
+        Column("p, all at once", True, "by Holm's rule, as many strategies are compared"),
+    )  # fmt: skip
+    entries = [
+        (
+            _text(words.strategy(row["strategy"])), _text(words.strategy(row["versus"])), _whole(row["budget"]),
+            _number(f"{words.points(row['difference'])} {words.interval(row['low'], row['high'])}".rstrip(),
+                    row["difference"], "strong"),
+            _whole(row["wins"]), _whole(row["losses"]), _whole(row["tasks"]), _points(row["mean_delta"]),
+            _real(row["p_value"]), _real(row["p_holm"]),
+        )
+        for row in rows if row["pool"] == pool
+    ]  # fmt: skip
+    return Table(f"Strategies compared task by task in pool {pool}", columns, entries)
+
+
+def budgets(rows: Sequence[Row], pool: str) -> Table:
+    """How many models each strategy must fine-tune on each task until the best one is among them."""
+    here = [row for row in rows if row["pool"] == pool]
+    names = list(dict.fromkeys(row["strategy"] for row in here))
+    cells = {(row["task"], row["strategy"]): row for row in here}
+    columns = [Column("task"), *(Column(words.strategy(name), True) for name in names)]
+    entries = [
+        [_text(task), *(_span(cells.get((task, name))) for name in names)]
+        for task in dict.fromkeys(row["task"] for row in here)
+    ]
+    return Table(f"Models to fine-tune until the best of pool {pool} is among them", columns, entries)
+
+
+def _span(row: Row | None) -> Entry:
+    if row is None or row["optimistic"] is None:
+        return _whole(None)
+    least, most = round(row["optimistic"]), round(row["pessimistic"])
+    return Entry(f"{least}" if least == most else f"{least} to {most}", row["expected"])
+
+
 def trust(rows: Sequence[Row], pool: str) -> Table:
     """How every score does in one pool, best first as the picture has them."""
     columns = (

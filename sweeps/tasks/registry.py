@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.config import SweepConfig, TaskEntry, did_you_mean
-from sweeps.errors import ConfigError, DataError
+from sweeps.config import SweepConfig, TaskEntry
+from sweeps.errors import ConfigError, DataError, did_you_mean
 from sweeps.fingerprint import fingerprint, folder_digest
 from sweeps.tasks.mini import TASKS
 from sweeps.types import Row, Task

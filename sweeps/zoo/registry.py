@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from sweeps.config import ModelEntry, SweepConfig, did_you_mean
-from sweeps.errors import ConfigError, ModelError
+from sweeps.config import ModelEntry, SweepConfig
+from sweeps.errors import ConfigError, ModelError, did_you_mean
 from sweeps.fingerprint import file_digest, fingerprint
 from sweeps.types import Model, Row
 from sweeps.zoo.cards import cards, released

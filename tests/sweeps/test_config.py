@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config import EARLY, Pool, did_you_mean, load, parse
-from sweeps.errors import ConfigError
+from sweeps.config import EARLY, Pool, load, parse
+from sweeps.errors import ConfigError, did_you_mean
 from taskrel.proxies import PROXIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +89,8 @@ def test_pools_are_predicates_over_facts():
     assert Pool(groups=("expert",), families=("r",)).members(rows) == ["big"]
     assert Pool(models=("s*",)).members(rows) == ["small"]
     assert Pool(max_dim=64).members(rows) == ["big", "small"]
+    assert Pool(where="parameters <= 50 and family = *").members(rows) == ["small"]
+    assert Pool(where="dim >= 64", groups=("expert",)).members(rows) == ["big"]
 
 
 def test_did_you_mean_lists_when_nothing_is_near():

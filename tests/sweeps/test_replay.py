@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from sweeps.cli import app
 from sweeps.errors import ConfigError, DataError
+from sweeps.predicates import holds
 from sweeps.replay import regret_of
-from sweeps.replay.predicates import holds
 from tests.conftest import ROOT
 
 runner = CliRunner(env={"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"})

@@ -6,8 +6,7 @@ from fnmatch import translate
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweeps.config import did_you_mean
-from sweeps.errors import DataError
+from sweeps.errors import DataError, did_you_mean
 
 _CONDITION = re.compile(r"^\s*(?P<column>[^<>=!]+?)\s*(?P<sign><=|>=|==|!=|=|<|>)\s*(?P<value>.+?)\s*$")
 _ORDERED = {"<=": pc.less_equal, ">=": pc.greater_equal, "<": pc.less, ">": pc.greater}
@@ -38,6 +37,8 @@ def holds(table: pa.Table, text: str) -> pa.ChunkedArray:
 
 def _compare(values: pa.ChunkedArray, column: str, sign: str, value: str) -> pa.ChunkedArray:
     kind = values.type
+    if pa.types.is_null(kind):
+        return pc.is_valid(values)
     if pa.types.is_boolean(kind):
         values, kind = values.cast(pa.int8()), pa.int8()
         value = {"true": "1", "false": "0"}.get(value.lower(), value)
