@@ -15,6 +15,7 @@ from sweeps.report.labels import fit, short_names, two_lines, width
 from sweeps.types import Row
 
 WIDE, NARROW = 1040, 360
+KEY_COLUMNS = 8
 MOST_BAR, MOST_COLUMN = 28, 150  # pixels: a picture of few tasks is not blown up
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -105,7 +106,7 @@ def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tas
     room = (wide - 80) / (len(present) + 1.5)
     names, turned = _columns(present, room)
     bottom = 74 if turned else 44
-    top, panel, gap = 34, 168, bottom + 28
+    top, panel, gap = 34 + 18 * ((len(order) - 1) // KEY_COLUMNS), 168, bottom + 28
     with drawing(wide, top + bottom + len(budgets) * panel + (len(budgets) - 1) * gap + 20) as figure:
         lows = [row["low"] for row in regret if row["low"] is not None] + [row["relative_regret"] for row in regret]
         highs = [row["high"] for row in regret if row["high"] is not None] + [row["relative_regret"] for row in regret]
@@ -123,8 +124,8 @@ def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tas
             axes.set_ylabel("relative regret")
             frame(axes)
         figure.legend(handles=[Patch(color=strategy_colour(name, order), label=words.strategy(name)) for name in order],
-                      loc="upper left", bbox_to_anchor=(54 / wide, 1.0), ncols=len(order), columnspacing=1.4,
-                      handlelength=1, handleheight=0.9, borderaxespad=0, borderpad=0.2)  # fmt: skip
+                      loc="upper left", bbox_to_anchor=(54 / wide, 1.0), ncols=min(len(order), KEY_COLUMNS),
+                      columnspacing=1.4, handlelength=1, handleheight=0.9, borderaxespad=0, borderpad=0.2)  # fmt: skip
         return svg(figure, f"regret-{_slug(pool)}", f"Relative regret by task and strategy in the pool {pool}.")
 
 
