@@ -204,7 +204,7 @@ def regret(
     facts: Annotated[Path | None, typer.Option(help="Facts of models: parameters, upstream_accuracy, pool_*.")] = None,
     fact: Annotated[list[str], typer.Option(help="Name a fact: --fact parameters=params. May be repeated.")] = [],  # noqa: B006
     pool: Annotated[list[str], typer.Option(help='A pool: "small: parameters <= 24e6". May be repeated.')] = [],  # noqa: B006
-    strategies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all the table allows.")] = "",
+    strategies: Annotated[str, typer.Option(help="Names, comma-separated. Default: all (that the table allows).")] = "",
     budgets: Annotated[str, typer.Option(help="Numbers of models to fine-tune.")] = "1,2,3,5,10",
     against: Annotated[str | None, typer.Option(help="Compare with this strategy. Default: with the best.")] = None,
     bootstrap: Annotated[int, typer.Option(min=1, help="Bootstrap samples.")] = 1000,

@@ -31,7 +31,8 @@ class Asked:
     """What a replay is asked for.
 
     Args:
-        strategies: names, or none for all that the table allows; the baselines come with either.
+        strategies: names, or none for all that the table allows, which ``all`` among others stands for; the baselines
+            come with either.
         budgets: numbers of models to fine-tune; those larger than a pool are left out there.
         against: the strategy that the others are compared with, or None for the best of them.
         bootstrap: samples behind an interval.
@@ -78,7 +79,7 @@ def replay(table: Table, facts: Facts, asked: Asked) -> Replayed:
         raise ConfigError(f"budgets must be at least 1, got {list(asked.budgets)}")
     result = Replayed()
     whole = _ground(table, facts, np.ones(len(table.models), dtype=bool))
-    names = asked.strategies or tuple(orders.usual(whole))
+    names = orders.named(asked.strategies, whole)
     orders.check([*names, *([asked.against] if asked.against else [])], whole)
     names = tuple(dict.fromkeys([*(name for name in names if name != CHANCE), *orders.baselines(whole)]))
     draws = draw(len(table.tasks), table.accuracy.shape[2], samples=asked.bootstrap, seed=asked.seed)

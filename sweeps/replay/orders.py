@@ -18,6 +18,7 @@ from taskrel.types import Candidate
 Floats = npt.NDArray[np.float64]
 AGNOSTIC, HYBRID, ORACLE, ELSEWHERE, RANK = "agnostic", "hybrid_", "oracle", "oracle_elsewhere", "static_rank"
 ALWAYS = (RANK, ELSEWHERE, ORACLE)
+USUAL = "all"
 _ASKED_AT_MOST = 100_000  # models on tasks for which a strategy without a column is asked one by one
 
 
@@ -63,6 +64,11 @@ def usual(ground: Ground) -> list[str]:
     return [*rated, *ground.scores, *hybrids, *baselines(ground)]
 
 
+def named(names: Sequence[str], ground: Ground) -> tuple[str, ...]:
+    """The strategies that were asked for, with ``all`` and no name at all as the usual ones."""
+    return tuple(name for one in names or (USUAL,) for name in (usual(ground) if one == USUAL else (one,)))
+
+
 def baselines(ground: Ground) -> list[str]:
     """What every strategy must beat, and the references."""
     return [*(name for name in STATIC if name in ground.numbers and name not in ground.scores), *ALWAYS]
@@ -98,7 +104,7 @@ def check(names: Sequence[str], ground: Ground) -> None:
         ConfigError: with the first.
     """
     for score in ground.scores:
-        if score in (AGNOSTIC, CHANCE, *ALWAYS) or score.startswith(HYBRID):
+        if score in (AGNOSTIC, CHANCE, USUAL, *ALWAYS) or score.startswith(HYBRID):
             raise ConfigError(f"a score must not have the name of a strategy, got {score!r}; rename it or leave it out")
     parts = _parts(ground)
     for name in names:

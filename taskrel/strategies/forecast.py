@@ -40,6 +40,18 @@ def accuracy_of(logits: Floats) -> Floats:
     return fractions
 
 
+def _root(covariance: Floats) -> Floats:
+    """[M, M] a matrix whose product with its transpose is the covariance."""
+    try:
+        values, vectors = np.linalg.eigh(covariance)
+    except np.linalg.LinAlgError:
+        # LAPACK's divide and conquer gives up on some matrices with hundreds of near-equal eigenvalues; here the
+        # singular values are the eigenvalues, and their bidiagonal form converges.
+        vectors, values, _ = np.linalg.svd(covariance)
+    root: Floats = vectors * np.sqrt(np.clip(values, 0, None))
+    return root
+
+
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """A joint Gaussian over the logits of the accuracies of a pool on one task.
@@ -72,8 +84,7 @@ class Forecast:
 
     def draws(self, number: int, seed: int) -> Floats:
         """[number, M] joint samples of the accuracies, in pairs that mirror each other; fixed by the seed."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.clip(values, 0, None))
+        root = _root(self.covariance)
         half = np.random.default_rng(seed).standard_normal((number // 2, len(self.mean))) @ root.T
         return accuracy_of(self.mean + np.concatenate([half, -half]))
 

@@ -208,6 +208,13 @@ def test_pools_and_facts(study, facts):
     assert picks == {"all": ["b", "c"], "small": ["a", "c"], "few": ["a", "c"], "group = c*": ["a", "c"]}
 
 
+def test_all_stands_for_what_is_compared_without_names(study, facts):
+    _, usual = regret_of(study, facts=facts, budgets="1")
+    _, more = regret_of(study, facts=facts, budgets="1", strategies="learned,all,params")
+    assert set(means(more)) == {*means(usual), "learned", "params"}
+    assert {name: means(more)[name] for name in means(usual)} == means(usual)
+
+
 def test_strategies_by_name_with_baselines_and_a_comparison(study, facts):
     _, found = regret_of(study, facts=facts, strategies="probe,params,learned,task2vec,probe+upstream_accuracy",
                          against="probe", budgets="1")  # fmt: skip
