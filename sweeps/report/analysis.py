@@ -63,7 +63,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     """
     evidence = gather(store, faults)
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
-    near = distances(evidence.embeddings)
+    near = distances(evidence.embeddings, evidence.task_names)
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
                for name, pool in pools.items()}  # fmt: skip

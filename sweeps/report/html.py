@@ -84,7 +84,8 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     sections = [
         _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows),
         _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _accuracies(evidence, rows),
-        _searches(evidence, rows), _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
+        _searches(evidence, rows), _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes),
+        _models(evidence),
     ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",

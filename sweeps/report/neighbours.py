@@ -39,9 +39,10 @@ class Followed(NamedTuple):
     lost: float | None
 
 
-def distances(embeddings: Iterable[Row]) -> list[Row]:
+def distances(embeddings: Iterable[Row], tasks: Sequence[str]) -> list[Row]:
     """Rows of ``neighbours``: for every embedded task the others, nearest first, by normalised cosine distance."""
-    vectors = {row["task"]: row["units"] for row in embeddings}
+    found = {row["task"]: row["units"] for row in embeddings}
+    vectors = {task: found[task] for task in tasks if task in found}
     return [{"task": task, "other": other, "distance": apart, "rank": rank}
             for task, others in nearest(vectors).items()
             for rank, (other, apart) in enumerate(others.items(), start=1)]  # fmt: skip
@@ -76,7 +77,7 @@ def lead(embeddings: Sequence[Row]) -> str:
     first = embeddings[0]
     return (f"Each task is embedded as the Fisher information of {first['probe']}, {_METHODS[first['method']]} with a "
             "head fitted to the task (Task2Vec). Distances are between 0 (alike) and 1, and comparable within one "
-            "sweep only; the darker, the nearer. The frame is the nearest task of each row.")  # fmt: skip
+            "sweep only. The stronger the shade, the nearer; the frame is the nearest task of each row.")  # fmt: skip
 
 
 def said(followed: Sequence[Followed]) -> list[str]:
@@ -86,8 +87,8 @@ def said(followed: Sequence[Followed]) -> list[str]:
     every = [one.lost for one in followed if one.task in tasks and one.lost is not None]
     if not first:
         return []
-    return [f"On average over {words.count(len(first), 'task')} the best model of the nearest task loses "
-            f"{words.percent(fmean(first))} of the remaining error here; the best model of any other task, "
+    return [f"Fine-tuning the best model of the nearest task loses {words.percent(fmean(first))} of the remaining "
+            f"error, on average over {words.count(len(first), 'task')}; that of a task drawn at random, "
             f"{words.percent(fmean(every))}."]  # fmt: skip
 
 

@@ -36,6 +36,23 @@ def headless(width: int = 4, num_classes: int | None = None) -> nn.Module:
     return build(width, num_classes or 0)
 
 
+class _Convolved(Tiny):
+    """Its classifier is a convolution of one pixel, as in some mobile networks."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__(width, num_classes, 0.0)
+        self.fc = nn.Conv2d(width, num_classes, 1)
+        self.default_cfg = {"classifier": "fc"}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.body(images).mean(dim=(2, 3), keepdim=True)).flatten(1)
+
+
+def convolved(width: int = 4, num_classes: int = 5) -> nn.Module:
+    """A model whose head is no linear layer."""
+    return _Convolved(width, num_classes)
+
+
 def broken(**_: object) -> nn.Module:
     """A factory with a bug."""
     raise RuntimeError("the weights of this model are of another planet")
