@@ -91,7 +91,10 @@ def test_a_setting_of_the_other_method_is_no_other_job(embedded, change, same):
     [
         ({"task2vec": {"probe": "tiny_5"}}, "task2vec.probe must be a model of the sweep, got 'tiny_5'; did you mean"),
         ({"task2vec": None}, r"strategy 'task2vec' needs a \[task2vec\] section, got none"),
-        ({"task2vec": {"probe": "tiny_4", "drawz": 1}}, "task2vec.drawz must be a known key, got 'drawz'; did you mean"),
+        (
+            {"task2vec": {"probe": "tiny_4", "drawz": 1}},
+            "task2vec.drawz must be a known key, got 'drawz'; did you mean",
+        ),
     ],
 )
 def test_refused_before_anything_runs(embedded, change, says):
@@ -156,7 +159,9 @@ def test_a_sweep_embeds_compares_and_replays(embedded, tmp_path):
         ("first", "second", "third"), 4
     )
     near = result.derived["neighbours"]
-    assert [(row["task"], row["rank"]) for row in near] == [(t, r) for t in ("first", "second", "third") for r in (1, 2)]
+    assert [(row["task"], row["rank"]) for row in near] == [
+        (t, r) for t in ("first", "second", "third") for r in (1, 2)
+    ]
     nearest = {row["task"]: row["other"] for row in near if row["rank"] == 1}
     reached = {(row["task"], row["model"]): row["accuracy"] for row in result.derived["accuracies"]}
     chosen = [row for row in result.derived["regret"] if (row["strategy"], row["budget"]) == ("task2vec", 1)]
