@@ -27,18 +27,19 @@ STRATEGIES = ["linear", "task2vec", "hybrid_task2vec"]
 INLINE = How(executor="inline")
 
 
-def probe(function: str = "build"):
+def probe(function: str = "build", **args):
     return resolve_entry(
-        ModelEntry(name=f"tiny-{function}", source=f"factory:tiny:{function}", path=str(DOUBLES), args={"width": 6})
-    )
+        ModelEntry(name=f"tiny-{function}", source=f"factory:tiny:{function}", path=str(DOUBLES),
+                   args={"width": 6, **args})
+    )  # fmt: skip
 
 
-def job(task, function="build", **changes):
-    return Job("task2vec", 1, probe(function), task, SETTINGS | changes)
+def job(task, model=None, **changes):
+    return Job("task2vec", 1, model or probe(), task, SETTINGS | changes)
 
 
-def units(task, context, **changes):
-    (row,) = embed_task(job(task, **changes), context)["embeddings"]
+def units(task, context, model=None, **changes):
+    (row,) = embed_task(job(task, model, **changes), context)["embeddings"]
     return np.array(row["units"])
 
 
@@ -148,7 +149,16 @@ def test_a_task_of_one_class_is_a_failed_row_with_one_line(tmp_path, context, ta
 
 def test_a_probe_must_end_in_a_linear_layer(context, task):
     with pytest.raises(ModelError, match="probe 'tiny-convolved' must end in a linear layer, got Conv2d"):
-        embed_task(job(task, "convolved"), context)
+        embed_task(job(task, probe("convolved", kernel=3)), context)
+
+
+def test_a_head_that_is_a_convolution_of_one_pixel_is_a_linear_layer(context, task):
+    """As in pre-activation ResNets; the probe has its own head back afterwards."""
+    model = probe("convolved")
+    assert units(task, context, model) == pytest.approx(units(task, context), rel=1e-4)
+    loaded = context.model(model, classes=3, image_size=16)
+    embed_task(job(task, model), context)
+    assert loaded.module.fc is loaded.head
 
 
 def test_a_sweep_embeds_compares_and_replays(embedded, tmp_path):
