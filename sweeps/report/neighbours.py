@@ -19,7 +19,7 @@ from sweeps.types import Row
 from taskrel.neighbours import nearest
 from taskrel.regret import relative_regret
 
-MOST_TASKS = 40  # drawn; all are in the table
+MOST_TASKS, LEAST_STEP = 40, 13  # drawn; pixels of a row, for its name
 _METHODS = {"montecarlo": "a Monte-Carlo estimate", "variational": "a variational estimate"}
 
 
@@ -117,11 +117,14 @@ def heat_map(near: Sequence[Row], wide: int = WIDE) -> str:
         near: rows of ``neighbours``.
         wide: pixels; a narrow picture turns the names of its columns.
     """
-    apart = {(row["task"], row["other"]): row["distance"] for row in near}
-    tasks = _order(list(dict.fromkeys(task for task, _ in apart))[:MOST_TASKS], apart)
-    if len(tasks) < 2:
+    rows = {(row["task"], row["other"]): row for row in near}
+    apart = {pair: row["distance"] for pair, row in rows.items()}
+    known = list(dict.fromkeys(task for task, _ in apart))
+    if len(known) < 2:
         return ""
     narrow = wide < 600
+    most = min(MOST_TASKS, int((wide - (110 if narrow else 240) - 8) / LEAST_STEP))
+    tasks = _order(known[:most], apart)
     names = short_names(tasks, 18 if narrow else 22)
     longest = max(width(name, 10.5) for name in names.values())
     left = min(110.0 if narrow else 240.0, 18 + longest)
@@ -130,10 +133,14 @@ def heat_map(near: Sequence[Row], wide: int = WIDE) -> str:
     labels = {task: two_lines(name, step - 8, 10.5) for task, name in names.items()}
     turned = max(width(line, 10.5) for text in labels.values() for line in text.split("\n")) > step - 8
     top = min(110, 18 + longest) if turned else 44
-    across, up = left + step * len(tasks) + 8, top + 6 + high * len(tasks)
+    bottom = 28 if len(tasks) < len(known) else 6
+    across, up = left + step * len(tasks) + 8, top + bottom + high * len(tasks)
     with drawing(round(across), round(up)) as figure:
-        axes = figure.add_axes((left / across, 6 / up, step * len(tasks) / across, high * len(tasks) / up))
-        _cells(axes, tasks, apart, step >= 34)
+        if len(tasks) < len(known):
+            figure.text(8 / across, 8 / up, f"{len(tasks)} of {len(known)} tasks; all are in the table below",
+                        color=colour("muted"))  # fmt: skip
+        axes = figure.add_axes((left / across, bottom / up, step * len(tasks) / across, high * len(tasks) / up))
+        _cells(axes, tasks, apart, {pair for pair, row in rows.items() if row["rank"] == 1}, step >= 34)
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.set_ylim(len(tasks) - 0.5, -0.5)
         shown = [fit(names[task], 92, 10.5) if turned else labels[task] for task in tasks]
@@ -154,12 +161,12 @@ def _order(tasks: list[str], apart: Mapping[tuple[str, str], float]) -> list[str
     return [tasks[leaf] for leaf in leaves]
 
 
-def _cells(axes: Axes, tasks: Sequence[str], apart: Mapping[tuple[str, str], float], written: bool) -> None:
+def _cells(axes: Axes, tasks: Sequence[str], apart: Mapping[tuple[str, str], float],
+           framed: Collection[tuple[str, str]], written: bool) -> None:  # fmt: skip
     drawn = [apart[one, other] for one in tasks for other in tasks if one != other]
     low, high = min(drawn), max(drawn)
     digits = 3 if high < 0.1 else 2
     for down, task in enumerate(tasks):
-        nearest_one = min((other for other in tasks if other != task), key=lambda other: (apart[task, other], other))
         for across, other in enumerate(tasks):
             if other == task:
                 axes.text(across, down, "–", ha="center", va="center", color=colour("muted"))
@@ -169,7 +176,7 @@ def _cells(axes: Axes, tasks: Sequence[str], apart: Mapping[tuple[str, str], flo
             place = across - 0.485, down - 0.47
             cell = axes.add_patch(Rectangle(place, 0.97, 0.94, color=colour("heat"), alpha=strength, linewidth=0))
             tip(cell, f"{task} and {other}: {words.real(distance, 3)}")
-            won = other == nearest_one
+            won = (task, other) in framed
             if written:
                 axes.text(across, down, words.real(distance, digits), ha="center", va="center", fontsize=10.5,
                           color=colour("surface" if strength > 0.75 else "ink"),

@@ -145,8 +145,10 @@ def test_the_picture_shows_every_distance_twice_and_fits(wide: int) -> None:
 def test_pictures_of_few_and_many_tasks(wide: int) -> None:
     assert neighbours.heat_map([], wide) == ""
     assert neighbours.heat_map(near_of(2), wide)
+    drawn = neighbours.MOST_TASKS if wide > NARROW else 18  # rows that have room for their names
     many = neighbours.heat_map(near_of(neighbours.MOST_TASKS + 5), wide)
-    assert many.count("<title>") == neighbours.MOST_TASKS * (neighbours.MOST_TASKS - 1)
+    assert many.count("<title>") == drawn * (drawn - 1)
+    assert f"{drawn} of {neighbours.MOST_TASKS + 5} tasks; all are in the table below" in texts(many)
 
 
 def replayed(out: Path) -> tuple[Store, Derived]:
