@@ -104,6 +104,21 @@ class Search(_Frozen):
         return self
 
 
+class Task2Vec(_Frozen):
+    """Every task as the Fisher information of one probe network, with a head fitted to the task.
+
+    ``probe`` is a model of the sweep; ``images`` the most training images looked at. ``draws`` (labels per image) is
+    for the Monte-Carlo estimate, ``steps`` for the variational one.
+    """
+
+    probe: str
+    method: Literal["montecarlo", "variational"] = "montecarlo"
+    images: PositiveInt = 1000
+    batch: PositiveInt = 64
+    draws: PositiveInt = 1
+    steps: PositiveInt = 500
+
+
 class Pool(_Frozen):
     """A predicate over model facts; every given condition must hold. From-scratch baselines are in no pool.
 
@@ -167,6 +182,7 @@ class SweepConfig(_Frozen):
     proxies: dict[str, dict[str, Any]] = Field(default_factory=_default_proxies)
     finetune: FineTune | None = FineTune()
     search: Search | None = None
+    task2vec: Task2Vec | None = None
     regret: Regret = Regret()
     pools: dict[str, Pool] = {"all": Pool()}
 

@@ -82,6 +82,8 @@ def check(config: SweepConfig) -> None:
                 raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "
                                   f"got {config.search.models!r}")  # fmt: skip
     for name in wanted:
+        if "neighbours" in builder(name, config.proxies).needs and config.task2vec is None:
+            raise ConfigError(f"strategy {name!r} needs a [task2vec] section, got none")
         for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
             if proxy not in config.proxies:
                 raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(config.proxies)}")

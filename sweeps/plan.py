@@ -4,17 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, FineTune, SweepConfig
+from sweeps.config import EARLY, FineTune, SweepConfig, Task2Vec
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import EMBED, FINETUNE, SCORE
+from sweeps.versions import EMBED, FINETUNE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
 
 def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
-    """The jobs that are known before anything is measured: embed, score and fine-tune every model on every task."""
+    """The jobs that are known before anything is measured: embed, score and fine-tune every model on every task.
+
+    Raises:
+        ConfigError: for a probe or a reference that is not of the sweep, or a setting that nobody knows.
+    """
     jobs: list[Job] = []
     by_name = {task.name: task for task in tasks}
     for model in models:
@@ -24,6 +28,7 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
             jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
             if config.finetune is not None:
                 jobs += grid(config, model, task)
+    jobs += task_embeddings(config, models, tasks)
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -64,6 +69,28 @@ def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, 
     images = EVALUATED * settings["steps"] * min(settings["batch"], task.sizes["train"]) + task.sizes["val"]
     cost = runs * forward_seconds(config, model) * images + 0.05
     return Job("early", SCORE + FINETUNE, model, task, settings, cost=cost)
+
+
+def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> list[Job]:
+    """Task2Vec of every task by the one probe; none without the section."""
+    if config.task2vec is None:
+        return []
+    by_name, asked = {model.name: model for model in models}, config.task2vec
+    if asked.probe not in by_name:
+        raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
+    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks]
+
+
+def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:
+    """One task; a setting of the other method is not part of the job, so that it cannot measure anything again."""
+    other = "steps" if asked.method == "montecarlo" else "draws"
+    settings = asked.model_dump(exclude={"probe", other}) | {"seed": config.seed, "embed": config.embed.model_dump()}
+    # An image's own gradient costs a pass of its own, far from the speed of a batch.
+    images = min(asked.images, task.sizes["train"]) * asked.draws * 4
+    if asked.method == "variational":
+        images = asked.steps * min(asked.batch, asked.images, task.sizes["train"]) * 2
+    cost = EVALUATED * images * forward_seconds(config, probe) + 0.5
+    return Job("task2vec", TASK2VEC, probe, task, settings, needs=(_embed(config, probe, task).id,), cost=cost)
 
 
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from sweeps.errors import OutputError
 from sweeps.types import Outcome, Row
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TEXT, _INT, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
 _CURVE = pa.list_(pa.struct([("step", _INT), ("train_loss", _REAL), ("val_accuracy", _REAL)]))
@@ -51,6 +51,10 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("learning_rate", _REAL), ("repeat", _INT), ("seed", _INT), ("batch", _INT), ("steps", _INT),
         ("steps_done", _INT), ("status", _TEXT), ("reason", _TEXT), ("val_accuracy", _REAL), ("test_accuracy", _REAL),
         ("curve", _CURVE), ("seconds", _REAL), ("peak_memory_bytes", _INT),
+    ],
+    "embeddings": [
+        ("job", _TEXT), ("task", _TEXT), ("probe", _TEXT), ("method", _TEXT), ("images", _INT), ("seed", _INT),
+        ("units", pa.list_(_REAL)), ("head_accuracy", _REAL), ("seconds", _REAL),
     ],
     # facts: one part per entry
     "models": [
@@ -105,6 +109,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("relative_regret_2", _REAL), ("relative_regret_2_low", _REAL), ("relative_regret_2_high", _REAL),
         ("tau_floor", _REAL), ("missing", _INT), ("flat", _INT), ("seconds", _REAL),
     ],
+    "neighbours": [("task", _TEXT), ("other", _TEXT), ("distance", _REAL), ("rank", _INT)],
     "answer": [
         ("task", _TEXT), ("group", _TEXT), ("model", _TEXT), ("learning_rate", _REAL), ("val_accuracy", _REAL),
         ("test_accuracy", _REAL), ("low", _REAL), ("high", _REAL), ("repeats", _INT), ("origin", _TEXT),
@@ -118,7 +123,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     for name, columns in _COLUMNS.items()
 }
 DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "comparisons", "correlations", "proxies",
-           "answer")  # fmt: skip
+           "neighbours", "answer")  # fmt: skip
 
 
 def write_parquet(path: Path, data: pa.Table) -> None:

@@ -9,6 +9,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "embed": "sweeps.jobs.embed:run",
         "score": "sweeps.jobs.score:run",
         "early": "sweeps.jobs.early:run",
+        "task2vec": "sweeps.jobs.task2vec:run",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",
         "pretrain": "sweeps.jobs.pretrain:run",

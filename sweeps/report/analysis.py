@@ -14,6 +14,7 @@ from sweeps.report.cells import Cells, accuracies
 from sweeps.report.choice import Ground, answers
 from sweeps.report.duels import comparisons
 from sweeps.report.evidence import Evidence, gather
+from sweeps.report.neighbours import distances
 from sweeps.report.regrets import Question, regrets
 from sweeps.report.selection import Views
 from sweeps.report.trust import order, trust
@@ -64,7 +65,8 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     """
     evidence = gather(store, faults)
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
-    views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies)
+    near = distances(evidence.embeddings, evidence.task_names)
+    views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
                for name, pool in pools.items()}  # fmt: skip
     question = Question(members, strategies, budgets, bootstrap, seed)
@@ -82,6 +84,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
         "proxies": trust(cells, evidence.task_names, views, question),
+        "neighbours": near,
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),
     }
     best = [row["proxy"] for row in tables["proxies"] if row["pool"] == main_pool(members) and row["kind"] == "proxy"]

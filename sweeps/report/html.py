@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sweeps.errors import OutputError
-from sweeps.report import figures, panels, study, tables, words
+from sweeps.report import figures, neighbours, panels, study, tables, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
 from sweeps.report.forest import forest
@@ -83,8 +83,9 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     rows, evidence = derived.tables, derived.evidence
     sections = [
         _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _duels(rows), _hits(rows),
-        _proxies(evidence, rows, derived.order), _accuracies(evidence, rows), _searches(evidence, rows),
-        _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
+        _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _accuracies(evidence, rows),
+        _searches(evidence, rows), _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes),
+        _models(evidence),
     ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",
@@ -284,6 +285,19 @@ def _no_accuracy(evidence: Evidence) -> str:
     if not evidence.fine_tuned:
         return "No fine-tuning has finished yet."
     return "No cell is complete yet: an accuracy needs every learning rate and every repeat of its model and task."
+
+
+def _neighbours(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    title, near = "Which tasks are alike?", rows["neighbours"]
+    if not near:
+        planned = any(row["kind"] == "task2vec" for row in evidence.plan)
+        return Section("neighbours", title, missing="No two tasks are embedded yet." if planned
+                       else "This sweep embeds no tasks: it has no [task2vec] section.")  # fmt: skip
+    followed = neighbours.follow(near, rows["accuracies"], evidence.pool)
+    return Section("neighbours", title, neighbours.lead(evidence.embeddings), notes=neighbours.said(followed),
+                   pictures=_pictures(neighbours.heat_map(near)),
+                   narrow=_pictures(neighbours.heat_map(near, figures.NARROW)),
+                   below=neighbours.table(followed))  # fmt: skip
 
 
 def _searches(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:

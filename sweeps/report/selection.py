@@ -28,7 +28,8 @@ class Views:
     """The tasks as strategies see them, for any pool."""
 
     def __init__(self, models: Sequence[Row], scores: Iterable[Row], jobs: Iterable[Row], accuracies: Iterable[Row],
-                 proxies: Iterable[str] = ()) -> None:  # fmt: skip
+                 proxies: Iterable[str] = (), neighbours: Iterable[Row] = (),
+                 embeddings: Iterable[Row] = ()) -> None:  # fmt: skip
         """Read the tables.
 
         Args:
@@ -37,6 +38,8 @@ class Views:
             jobs: rows of ``jobs``; the forward pass behind a score is paid by those of kind ``embed``.
             accuracies: rows of ``accuracies``, for strategies that are allowed to know outcomes.
             proxies: names that a strategy may be made of, besides those scored.
+            neighbours: rows of ``neighbours``.
+            embeddings: rows of ``embeddings``, for what they took; the probe's forward pass is on top.
         """
         self._candidates = {candidate.model: candidate for candidate in seen.candidates(models)}
         self._forward = {(row["model"], row["task"]): row["seconds"] for row in jobs if row["kind"] == "embed"}
@@ -48,6 +51,11 @@ class Views:
         for row in accuracies:
             if row["accuracy"] is not None and row["model"] in self._candidates:
                 self._reached.setdefault(row["task"], {})[row["model"]] = row["accuracy"]
+        self._neighbours: dict[str, dict[str, float]] = {}
+        for row in neighbours:
+            self._neighbours.setdefault(row["task"], {})[row["other"]] = row["distance"]
+        self._embedding = {row["task"]: _sum(row["seconds"], self._forward.get((row["probe"], row["task"])))
+                           for row in embeddings}  # fmt: skip
         self._views: dict[tuple[str, tuple[str, ...]], TaskView] = {}
 
     @property
@@ -111,14 +119,23 @@ class Views:
             return "no model is fine-tuned"
         if made.partial:
             return "it asks for parts of a fine-tuning, which finished runs do not hold"
-        if "neighbours" in made.needs:
-            return "no task is embedded"
+        if "neighbours" in made.needs and (lacking := self._alone(task)):
+            return lacking
         if "elsewhere" not in made.needs:
             return made(self._view(task, members), seed=seed).ask(len(members))
         if not self._reached.keys() - {task}:
             return "no model is fine-tuned on another task"
         taught = made(self._taught(task, members), seed=seed)
         return self._told(taught, task, members) if made.adaptive else taught.ask(len(members))
+
+    def _alone(self, task: str) -> str:
+        """Why a task has no neighbour to learn from, or ""."""
+        if not self._neighbours:
+            return "no two tasks are embedded"
+        if task not in self._neighbours:
+            return "the task is not embedded"
+        known = self._neighbours[task].keys() & self._reached.keys()
+        return "" if known else "no model is fine-tuned on another embedded task"
 
     def _told(self, strategy: Strategy, task: str, pool: Sequence[str]) -> list[Pick]:
         """The pool in the order in which a strategy asks that is told each accuracy before it asks for the next."""
@@ -129,10 +146,15 @@ class Views:
         return picks
 
     def _taught(self, task: str, pool: Sequence[str]) -> TaskView:
-        """The task with what the other tasks taught: accuracies and scores there."""
+        """The task with what the other tasks taught: accuracies and scores there, and how near they are."""
         others = [other for other in self._reached if other != task]
+        view = self._view(task, pool)
+        took = self._embedding.get(task)
+        share = None if took is None else took / len(pool)  # one embedding serves the whole pool
         return replace(
-            self._view(task, pool),
+            view,
+            neighbours=self._neighbours.get(task),
+            score_seconds={**view.score_seconds, "task2vec": dict.fromkeys(pool, share)},
             elsewhere={other: {model: self._reached[other].get(model) for model in pool} for other in others},
             scores_elsewhere={other: self._view(other, pool).scores for other in others},
         )

@@ -19,7 +19,7 @@ _PROXIES = {
     "transrate": "TransRate", "gbc": "GBC", "lfc": "LFC", "parc": "PARC", "ncti": "NCTI", "ncti_seli": "NCTI SELI",
     "ncti_ncc": "NCTI NCC", "ncti_vc": "NCTI VC", "etran": "ETran", "pactran": "PACTran", "nleep": "NLEEP",
     "leep": "LEEP", "eep": "EEP", "nce": "NCE", "otce": "OTCE", "released": "release year",
-    "static_rank": "rank on other tasks", "rank_mean": "mean rank",
+    "static_rank": "rank on other tasks", "rank_mean": "mean rank", "task2vec": "Task2Vec",
 }  # fmt: skip
 
 

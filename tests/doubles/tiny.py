@@ -36,6 +36,27 @@ def headless(width: int = 4, num_classes: int | None = None) -> nn.Module:
     return build(width, num_classes or 0)
 
 
+class _Convolved(Tiny):
+    """Its classifier is a convolution of one pixel, as in some mobile networks."""
+
+    def __init__(self, width: int, num_classes: int, kernel: int) -> None:
+        super().__init__(width, num_classes, 0.0)
+        self.fc = nn.Conv2d(width, num_classes, kernel, padding=kernel // 2)
+        self.default_cfg = {"classifier": "fc"}
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.body(images).mean(dim=(2, 3), keepdim=True)).flatten(1)
+
+
+def convolved(width: int = 4, num_classes: int = 5, kernel: int = 1) -> nn.Module:
+    """The body of ``build`` under a convolution; with a kernel above 1 it is no linear layer."""
+    state = torch.get_rng_state()
+    torch.manual_seed(width)
+    model = _Convolved(width, num_classes, kernel)
+    torch.set_rng_state(state)
+    return model
+
+
 def broken(**_: object) -> nn.Module:
     """A factory with a bug."""
     raise RuntimeError("the weights of this model are of another planet")
