@@ -199,6 +199,13 @@ def _size(rows: Tensor, power: int) -> tuple[float, Tensor]:
     return size, (share.sum(dim=1, keepdim=True) * rows - share @ rows) * scale
 
 
+def smooth_size(rows: Tensor, power: int) -> Tensor:
+    """The p-norm of the distances of pairs of rows, differentiable: above the largest distance, and near it."""
+    squares = torch.pdist(rows).square()
+    largest = squares.max().detach().clamp_min(1e-300)
+    return largest.sqrt() * (squares / largest).pow(power / 2).sum() ** (1 / power)
+
+
 def _pair_squares(rows: Tensor) -> Tensor:
     """[K, K] squared distances by one product: exact enough for a search."""
     centred = rows - rows.mean(dim=0)
