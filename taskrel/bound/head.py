@@ -75,7 +75,7 @@ class Head:
             size = 1.0
             while (new := loss(bias + size * step))[0] > value and size > 1e-6:
                 size /= 2
-            if new[0] >= value - 1e-15:
+            if new[0] >= value - 1e-14:
                 break
             bias, (value, probs) = bias + size * step, new
         return Head(self.weights, bias)
