@@ -71,7 +71,7 @@ def check(config: SweepConfig) -> None:
     for pool in config.pools.values():
         if pool.where is not None:
             holds(SCHEMAS["models"].empty_table(), pool.where)
-    wanted = [*config.regret.strategies, config.regret.answer]
+    wanted, scored = [*config.regret.strategies, config.regret.answer], scores(config)
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
         if needs := builder(config.search.models, config.proxies).needs:
@@ -82,11 +82,16 @@ def check(config: SweepConfig) -> None:
                 raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "
                                   f"got {config.search.models!r}")  # fmt: skip
     for name in wanted:
-        if "neighbours" in builder(name, config.proxies).needs and config.task2vec is None:
+        if "neighbours" in builder(name, scored).needs and config.task2vec is None:
             raise ConfigError(f"strategy {name!r} needs a [task2vec] section, got none")
-        for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
-            if proxy not in config.proxies:
-                raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(config.proxies)}")
+        for proxy in (part for score in builder(name, scored).proxies for part in measured(score)):
+            if proxy not in scored:
+                raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(scored)}")
+
+
+def scores(config: SweepConfig) -> tuple[str, ...]:
+    """What the sweep measures of every model on every task: its proxies, and what its bounds are called as scores."""
+    return (*config.proxies, *(config.bound.scores if config.bound is not None else ()))
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, FineTune, SweepConfig, Task2Vec
+from sweeps.config import EARLY, Bound, FineTune, SweepConfig, Task2Vec
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import EMBED, FINETUNE, SCORE, TASK2VEC
+from sweeps.versions import BOUND, EMBED, FINETUNE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
@@ -29,6 +29,8 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
             if config.finetune is not None:
                 jobs += grid(config, model, task)
     jobs += task_embeddings(config, models, tasks)
+    if config.bound is not None:
+        jobs += bounds(config, config.bound, models, by_name)
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -91,6 +93,24 @@ def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) ->
         images = asked.steps * min(asked.batch, asked.images, task.sizes["train"]) * 2
     cost = EVALUATED * images * forward_seconds(config, probe) + 0.5
     return Job("task2vec", TASK2VEC, probe, task, settings, needs=(_embed(config, probe, task).id,), cost=cost)
+
+
+def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Mapping[str, Task]) -> list[Job]:
+    """The bound on every task but the reference itself, from every reference, through every model."""
+    for name in asked.references:
+        if name not in tasks:
+            raise ConfigError(f"bound.references must be tasks of the sweep{did_you_mean(name, tasks)}")
+    settings = asked.model_dump(exclude={"references", "taus"}) | {"taus": list(asked.caps), "seed": config.seed}
+    jobs = []
+    for model in models:
+        for name in asked.references:
+            for task in (task for task in tasks.values() if task.name != name):
+                embeds = [_embed(config, model, each) for each in (task, tasks[name])]
+                whole = settings | {"embed": dict(embeds[0].settings)}
+                cost = 0.1 * len(asked.caps) + asked.unlabelled + 0.1 * asked.released
+                jobs.append(Job("bound", BOUND, model, task, whole, tasks[name],
+                                tuple(embed.id for embed in embeds), cost))  # fmt: skip
+    return jobs
 
 
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:

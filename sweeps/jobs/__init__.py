@@ -10,6 +10,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "score": "sweeps.jobs.score:run",
         "early": "sweeps.jobs.early:run",
         "task2vec": "sweeps.jobs.task2vec:run",
+        "bound": "sweeps.jobs.bound:run",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",
         "pretrain": "sweeps.jobs.pretrain:run",

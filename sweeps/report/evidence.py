@@ -11,7 +11,7 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "finetune", "search", "confirm")
+ORDER = ("embed", "score", "early", "task2vec", "bound", "finetune", "search", "confirm")
 STAGE: Mapping[str, str] = {"trial": "search"}
 
 
@@ -62,6 +62,7 @@ class Evidence:
     runs: list[Row]
     faults: Mapping[str, str] = field(default_factory=dict)
     embeddings: list[Row] = field(default_factory=list)
+    bounds: list[Row] = field(default_factory=list)
 
     @cached_property
     def task_names(self) -> list[str]:
@@ -158,6 +159,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
         runs=planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned),
         faults=faults or {},
         embeddings=planned_only(store.rows("embeddings"), planned),
+        bounds=planned_only(store.rows("bounds"), planned),
     )
 
 

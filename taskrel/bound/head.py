@@ -157,9 +157,7 @@ class _Capped:
             weights, bias = self._minimise(weights * (0.5 / tau), bias, tau, _POWERS[-1], rounds)
         return weights, bias
 
-    def _minimise(
-        self, direction: Tensor, bias: Tensor, tau: float, power: int, rounds: int
-    ) -> tuple[Tensor, Tensor]:
+    def _minimise(self, direction: Tensor, bias: Tensor, tau: float, power: int, rounds: int) -> tuple[Tensor, Tensor]:
         """L-BFGS over V = W / tau, of the order of 1 whatever the cap, and the bias."""
         shape = direction.shape
 
@@ -211,4 +209,3 @@ def _pair_squares(rows: Tensor) -> Tensor:
     centred = rows - rows.mean(dim=0)
     squares = centred.square().sum(dim=1)
     return (squares[:, None] + squares - 2 * centred @ centred.T).clamp_min(0).fill_diagonal_(0)
-
