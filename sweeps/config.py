@@ -107,6 +107,34 @@ class Search(_Frozen):
         return self
 
 
+class TauSearch(_Frozen):
+    """Ray Tune over the cap tau (log-uniform; Optuna), for the least bound on held-out examples.
+
+    ``head`` is how the reference classifier is made: "convex" under the cap exactly, or by the authors' gradient
+    "penalty", whose learning rate is then searched with tau.
+    """
+
+    trials: PositiveInt = 6
+    low: PositiveFloat = 0.002
+    high: PositiveFloat = 2.0
+    head: Literal["convex", "penalty"] = "convex"
+    rate_low: PositiveFloat = 1e-5
+    rate_high: PositiveFloat = 1e-2
+    steps: PositiveInt = 2000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TauSearch":
+        if self.low >= self.high or self.rate_low >= self.rate_high:
+            raise ValueError("low must be below high and rate_low below rate_high")
+        return self
+
+    @property
+    def space(self) -> dict[str, tuple[float, float]]:
+        """What is searched, each from where to where."""
+        rates = {"learning_rate": (self.rate_low, self.rate_high)} if self.head == "penalty" else {}
+        return {"tau": (self.low, self.high), **rates}
+
+
 class Bound(_Frozen):
     """Task-relatedness: the bound on every task's loss from every reference task, for each cap ``taus`` of the head.
 
@@ -121,6 +149,7 @@ class Bound(_Frozen):
     per_class: PositiveInt = 100
     unlabelled: bool = True
     released: NonNegativeInt = 0
+    search: TauSearch | None = None
 
     @property
     def caps(self) -> tuple[float, ...]:
@@ -130,7 +159,7 @@ class Bound(_Frozen):
     @property
     def scores(self) -> tuple[str, ...]:
         """What the bounds are called as scores of models."""
-        given = ["relatedness", "relatedness_0.1", "relatedness_tuned"]
+        given = ["relatedness", "relatedness_0.1", "relatedness_tuned", "relatedness_least", "relatedness_loss"]
         return (*given, *["relatedness_unlabelled"] * self.unlabelled, *["relatedness_released"] * bool(self.released))
 
 

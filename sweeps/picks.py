@@ -9,10 +9,10 @@ from typing import Any
 
 from sweeps.config import EARLY, SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.plan import SearchPlan, finetune_settings
+from sweeps.plan import SearchPlan, TauPlan, finetune_settings
 from sweeps.predicates import holds
 from sweeps.store import SCHEMAS
-from sweeps.types import Model, Row, Task
+from sweeps.types import Job, Model, Row, Task
 from taskrel.aggregate import COMBINED, combine
 from taskrel.proxies import PROXIES
 from taskrel.proxies.contract import declared
@@ -187,6 +187,18 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
                 cells.append(SearchPlan(by_name[name], task, settings, search.low, search.high, search.trials,
                                         config.seed, tuple(first)))  # fmt: skip
     return cells
+
+
+def tau_searches(config: SweepConfig, jobs: Iterable[Job], bounds: Iterable[Row]) -> list[TauPlan]:
+    """The bounds whose cap is searched, each started from its own grid; none without one."""
+    if config.bound is None or config.bound.search is None:
+        return []
+    grid: dict[str, list[Row]] = {}
+    for row in bounds:
+        if row["mode"] == "labelled" and row["held_out"] is not None:
+            grid.setdefault(row["job"], []).append(row)
+    return [TauPlan(job, config.bound.search, tuple(sorted(grid[job.id], key=lambda row: row["tau"])))
+            for job in jobs if job.kind == "bound" and job.id in grid]  # fmt: skip
 
 
 def _grid(runs: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, Bound, FineTune, SweepConfig, Task2Vec
+from sweeps.config import EARLY, Bound, FineTune, SweepConfig, Task2Vec, TauSearch
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, SCORE, TASK2VEC
@@ -100,7 +100,8 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
     for name in asked.references:
         if name not in tasks:
             raise ConfigError(f"bound.references must be tasks of the sweep{did_you_mean(name, tasks)}")
-    settings = asked.model_dump(exclude={"references", "taus"}) | {"taus": list(asked.caps), "seed": config.seed}
+    settings = asked.model_dump(exclude={"references", "taus", "search"})
+    settings |= {"taus": list(asked.caps), "seed": config.seed}
     jobs = []
     for model in models:
         for name in asked.references:
@@ -150,6 +151,7 @@ class SearchPlan:
     trials: int
     seed: int
     grid: Sequence[Row] = field(default=(), compare=False)
+    table = "runs"
 
     @property
     def job(self) -> Job:
@@ -157,6 +159,82 @@ class SearchPlan:
         settings = {"finetune": dict(self.finetune), "low": self.low, "high": self.high, "trials": self.trials,
                     "seed": self.seed, "grid": [row["job"] for row in self.grid]}  # fmt: skip
         return Job("search", FINETUNE, self.model, self.task, settings)
+
+    @property
+    def space(self) -> Mapping[str, tuple[float, float]]:
+        """What is searched, log-uniformly."""
+        return {"learning_rate": (self.low, self.high)}
+
+    @property
+    def looks(self) -> tuple[int, int]:
+        """Steps of a trial, and how often it is looked at."""
+        return self.finetune["steps"], self.finetune["evaluations"]
+
+    def trial(self, number: int, values: Mapping[str, float]) -> Job:
+        """One trial of the search."""
+        settings = {**self.finetune, **values, "origin": "search", "search": self.job.id, "trial": number}
+        return Job("trial", FINETUNE, self.model, self.task, settings)
+
+    @staticmethod
+    def value(row: Row) -> float | None:
+        """What is maximised."""
+        return row["val_accuracy"]
+
+    @staticmethod
+    def curve(row: Row) -> Sequence[Row]:
+        """The looks at a trial that is measured."""
+        return row["curve"]
+
+
+@dataclass(frozen=True)
+class TauPlan:
+    """One (model, reference, target) whose cap is searched for the least bound on held-out examples."""
+
+    bound: Job
+    asked: TauSearch
+    grid: Sequence[Row] = field(default=(), compare=False)
+    table = "bounds"
+    looks = (1, 1)
+
+    @property
+    def job(self) -> Job:
+        """The search as a whole; its id is the ``search`` column of its trials."""
+        settings = {**self.bound.settings, **self.asked.model_dump(), "grid": [row["job"] for row in self.grid]}
+        return Job("tau", BOUND, self.bound.model, self.bound.task, settings, self.bound.reference)
+
+    @property
+    def trials(self) -> int:
+        """How many are tried beyond the grid."""
+        return self.asked.trials
+
+    @property
+    def seed(self) -> int:
+        """Of the searcher."""
+        return int(self.bound.settings["seed"])
+
+    @property
+    def space(self) -> Mapping[str, tuple[float, float]]:
+        """What is searched, log-uniformly."""
+        return self.asked.space
+
+    def trial(self, number: int, values: Mapping[str, float]) -> Job:
+        """One trial of the search."""
+        known = ("features", "classes", "per_class", "seed", "embed")
+        settings = {name: self.bound.settings[name] for name in known} | {
+            "head": self.asked.head, "steps": self.asked.steps, **values, "search": self.job.id, "trial": number,
+        }  # fmt: skip
+        return Job("tau_trial", BOUND, self.bound.model, self.bound.task, settings, self.bound.reference)
+
+    @staticmethod
+    def value(row: Row) -> float | None:
+        """What is maximised: minus the bound on held-out examples."""
+        return None if row["held_out"] is None else -float(row["held_out"])
+
+    @staticmethod
+    def curve(row: Row) -> Sequence[Row]:
+        """Nothing is looked at on the way."""
+        del row
+        return ()
 
 
 def finetune_settings(config: SweepConfig, repeat: int) -> dict[str, Any]:

@@ -30,12 +30,14 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     for name in SCHEMAS:
         connection.register(f"all_{name}" if name in MEASURED else name, store.read(name))
     planned = "job in (select job from plan)"
-    for name in ("features", "scores", "embeddings", "bounds"):
+    for name in ("features", "scores", "embeddings"):
         connection.execute(f"create view {name} as select * from all_{name} where {planned}")
-    connection.execute(
-        f"create view runs as select * from all_runs where {planned} or search in (select job from plan)"
-    )
-    connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs)")
+    for name in ("runs", "bounds"):
+        connection.execute(
+            f"create view {name} as select * from all_{name} where {planned} or search in (select job from plan)"
+        )
+    connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs) "
+                       "or job in (select job from bounds)")  # fmt: skip
     return connection
 
 

@@ -65,7 +65,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("vacuous", _BOOL), ("floor", _REAL), ("start", _REAL), ("target_loss", _REAL), ("target_accuracy", _REAL),
         ("held_out", _REAL), ("held_out_loss", _REAL), ("reported", _REAL), ("holds", _BOOL), ("gap", _REAL),
         ("residual_prior", _REAL), ("residual_inverse", _REAL), ("confidence", _REAL), ("spread", _REAL),
-        ("classes_reference", _INT), ("classes", _INT), ("seconds", _REAL), ("reason", _TEXT),
+        ("classes_reference", _INT), ("classes", _INT), ("head", _TEXT), ("learning_rate", _REAL), ("search", _TEXT),
+        ("trial", _INT), ("seconds", _REAL), ("reason", _TEXT),
     ],
     "models": [
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 
 from sweeps.config import BOUND_TAUS
 from sweeps.jobs.context import Context
@@ -15,8 +16,9 @@ from sweeps.jobs.embed import embed_job, probes
 from sweeps.jobs.score import on_device
 from sweeps.types import Job, Row, Task
 from taskrel.bound.choose import choose, restrict
-from taskrel.bound.fit import Fit, Reference, curve
-from taskrel.bound.released import as_released
+from taskrel.bound.fit import Fit, Part, Reference, curve, fit
+from taskrel.bound.head import Head
+from taskrel.bound.released import RECIPES, Recipe, as_released, penalised_head
 from taskrel.bound.unlabelled import fit_unlabelled
 from taskrel.types import BoundTerms, CannotScore, Probe
 
@@ -37,8 +39,33 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     except CannotScore as error:
         return {"bounds": [_row(job, "labelled", tau, reason=str(error)) for tau in settings["taus"]]}
     if settings["released"]:
-        rows.append(_released(job, reference, target))
+        rows.append(_released(job, context, reference, target))
     return {"bounds": rows}
+
+
+def trial(job: Job, context: Context) -> dict[str, list[Row]]:
+    """One cap of a search; by the penalty recipe at one learning rate too."""
+    assert job.reference is not None
+    settings, tau = job.settings, job.settings["tau"]
+    target, reference = _splits(job, job.task, context), _splits(job, job.reference, context)
+    names = choose(reference["train"], target["train"], how=settings["classes"], seed=settings["seed"])
+    reference = {split: restrict(part, names) for split, part in reference.items()}
+    made = {"per_class": settings["per_class"], "seed": settings["seed"]}
+    row = _row(job, "searched", tau, head=settings["head"], learning_rate=settings.get("learning_rate"),
+               search=settings["search"], trial=settings["trial"])  # fmt: skip
+    if settings["head"] == "penalty":
+        part = Part.of(reference["train"], **made)
+        recipe = Recipe(batch=0, head_steps=settings["steps"], head_rate=settings["learning_rate"], tau=tau)
+        head = penalised_head(part.sample, recipe, seed=settings["seed"])
+        if not bool(torch.isfinite(head.weights).all()):
+            rate = settings["learning_rate"]
+            return {"bounds": [row | {"reason": f"the penalised classifier diverged at learning rate {rate:.3g}"}]}
+        ready = Reference(part, {tau: head})
+    else:
+        ready = Reference.of(reference["train"], taus=(tau,), **made)
+    found = fit(ready, target["train"], tau=tau, features=settings["features"], floor=False, **made)
+    row |= _terms(found.terms) | _classes(found) | {"start": found.start.total}
+    return {"bounds": [row | _held_out(found, reference["val"], target["val"])]}
 
 
 def _splits(job: Job, task: Task, context: Context) -> Splits:
@@ -100,11 +127,20 @@ def _unlabelled(job: Job, context: Context, reference: Splits, target: Splits) -
     return rows
 
 
-def _released(job: Job, reference: Splits, target: Splits) -> Row:
-    began = time.perf_counter()
-    steps = job.settings["released"]
-    found = as_released((reference["train"], reference["val"]), (target["train"], target["val"]), steps=steps,
-                        seed=job.settings["seed"])  # fmt: skip
+def _released(job: Job, context: Context, reference: Splits, target: Splits) -> Row:
+    """The authors' algorithm, with fewer steps of its loop; its classifier, all steps, is the same for all targets."""
+    assert job.reference is not None
+    settings, began = job.settings, time.perf_counter()
+
+    def make() -> Head:
+        return penalised_head(
+            Part.of(reference["train"], per_class=None).sample, RECIPES["rn18"], seed=settings["seed"]
+        )
+
+    classes = "" if settings["classes"] == "all" else reference["train"].classes.tolist()
+    head = context.keep(f"penalised {job.model.content} {job.reference.content} {classes}", make)
+    found = as_released((reference["train"], reference["val"]), (target["train"], target["val"]), head=head,
+                        steps=settings["released"], seed=settings["seed"])  # fmt: skip
     row = _row(job, "released", BOUND_TAUS[0], seconds=time.perf_counter() - began) | _terms(found.corrected)
     return row | {"reported": found.reported, "holds": found.holds, "target_loss": found.target_loss,
                   "target_accuracy": found.target_accuracy}  # fmt: skip

@@ -13,7 +13,7 @@ from sweeps.tasks.load import Preprocess, pixels
 from sweeps.types import Model, Task
 from sweeps.zoo.load import Loaded, load
 
-KEPT = 3  # the features being scored, those of a reference task, and its classifiers
+KEPT = 4  # the features being scored, those of a reference task, and its classifiers of either kind
 
 
 @dataclass

@@ -66,7 +66,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     """
     evidence = gather(store, faults)
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
-    related = relatedness.scores(evidence.bounds, cells.rows, evidence.task_names, evidence.model_names)
+    related = relatedness.scores(evidence.bounds, cells.rows, evidence.task_names, evidence.pool)
     linear = [row for row in evidence.scores if row["proxy"] == "linear"]
     evidence = replace(evidence, scores=[*evidence.scores, *related])
     near = distances(evidence.embeddings, evidence.task_names)

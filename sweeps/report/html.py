@@ -279,7 +279,7 @@ def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     tuned = relatedness.tuned_taus(found, rows["accuracies"], evidence.task_names, evidence.pool)
     names = words.listing(dict.fromkeys(row["reference"] for row in found))
     lead = (f"An upper bound, in nats, on what a linear head on frozen features loses on a task, from the reference "
-            f"{names}: its classes re-weighted and matched, its features moved. The lower, the more related.")  # fmt: skip
+            f"{names}: its classes re-weighted and matched, its features moved. Lower is more related.")  # fmt: skip
     return Section("bounds", title, lead, notes=terms.said(found, tuned),
                    pictures=_pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
                    folded=[Folded("The terms over tau", _markup(svg))

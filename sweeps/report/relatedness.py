@@ -15,7 +15,7 @@ from taskrel.correlation import correlation
 from taskrel.tuning import elsewhere
 
 Floats = npt.NDArray[np.float64]
-TUNED = "relatedness_tuned"
+TUNED, LEAST, LOSS = "relatedness_tuned", "relatedness_least", "relatedness_loss"
 NAMES: Mapping[tuple[str, float], str] = {
     ("labelled", BOUND_TAUS[0]): "relatedness",
     ("labelled", BOUND_TAUS[1]): "relatedness_0.1",
@@ -40,6 +40,16 @@ def scores(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str
         table = _table([row for row in bounds if (row["mode"], row["tau"]) == (mode, tau)], column, tasks, models)
         took = {(task, model): seconds.get((mode, tau, task, model)) for task in tasks for model in models}
         rows += _rows(name, -table, tasks, models, took)
+    first = [row for row in bounds if (row["mode"], row["tau"]) == ("labelled", BOUND_TAUS[0])]
+    took = {(task, model): seconds.get(("labelled", BOUND_TAUS[0], task, model)) for task in tasks for model in models}
+    rows += _rows(LOSS, -_table(first, "target_loss", tasks, models), tasks, models, took)
+    found = [row for row in bounds if row["mode"] in ("labelled", "searched")]
+    table = _table(found, "held_out", tasks, models)
+    spent: dict[tuple[str, str], float] = {}
+    for row in found:
+        spent[row["task"], row["model"]] = spent.get((row["task"], row["model"]), 0.0) + (row["seconds"] or 0.0)
+    rows += _rows(LEAST, -table, tasks, models, {(task, model): spent.get((task, model)) for task in tasks
+                                                 for model in models})  # fmt: skip
     for task, tau in tuned_taus(bounds, accuracies, tasks, models).items():
         here = [row for row in bounds if (row["mode"], row["tau"], row["task"]) == ("labelled", tau, task)]
         # The cap is known only once all were tried.
