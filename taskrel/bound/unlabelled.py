@@ -27,6 +27,8 @@ from taskrel.stats import tensor
 Start = Literal["clusters", "reference"]
 Prior = Literal["uniform", "estimated"]
 
+_SECOND = 0.01  # what the start counts for beside the transformed classifier
+
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled:
@@ -207,7 +209,9 @@ def _refined(
         return fit(reference, target, tau=tau, features=map_features, floor=floor, seed=seed)
 
     for done in range(1, rounds + 1):
-        found = _labelled(-np.log(np.maximum(_probabilities(fitted("identity", False), z), 1e-300)), shares)
+        logs = -np.log(np.maximum(_probabilities(fitted("identity", False), z), 1e-300))
+        # Pseudo-classes that share a reference class are equally likely everywhere: between those the start decides.
+        found = _labelled(logs + _SECOND * logs.std() / max(costs.std(), 1e-300) * costs, shares)
         if np.array_equal(found, ids):
             break
         ids = found
