@@ -125,7 +125,7 @@ def general(pairs: Pairs, affine: Affine, head: Head) -> Affine:
         value = (pairs.mass @ (squares + 1e-18).sqrt()).log() + smooth_size(rows, _SHARP).log()
         value.backward()
         assert both.grad is not None
-        return float(value), both.grad.cpu().numpy()
+        return float(value.detach()), both.grad.cpu().numpy()
 
     flat = torch.cat([start.reshape(-1), affine.shift]).cpu().numpy()
     found = minimize(objective, flat, jac=True, method="L-BFGS-B", options={"maxiter": _GENERAL_ROUNDS})

@@ -132,7 +132,7 @@ class Joint:
     @property
     def entropy(self) -> float:
         """Conditional entropy of the target's class given the reference's, in nats; 0 if every class has one image."""
-        return max(float(xlogy(self.weights, self.weights).sum() - xlogy(self.table, self.table).sum()), 0.0)
+        return float(-xlogy(self.table, self.labels).sum()) + 0.0
 
     def rescaled(self, prior: Floats) -> Joint:
         """The same rows for another prior of the target, as of a held-out part.

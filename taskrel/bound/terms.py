@@ -99,9 +99,7 @@ def transformed(head: Head, affine: Affine, labels: Floats, target: Sample, prio
     logs = head.logs(affine.undo(target.features))
     table = torch.from_numpy(labels).to(logs)
     own = (logs + table.log()[torch.from_numpy(target.ids).to(logs.device)]).logsumexp(dim=1)
-    each = torch.from_numpy(prior / np.maximum(target.counts, 1)).to(logs)[
-        torch.from_numpy(target.ids).to(logs.device)
-    ]
+    each = torch.from_numpy(prior / np.maximum(target.counts, 1)).to(logs)[torch.from_numpy(target.ids).to(logs.device)]
     right = (logs.exp() @ table.T).argmax(dim=1) == torch.from_numpy(target.ids).to(logs.device)
     used = each > 0
     return -float(own[used] @ each[used]), float(right.double() @ each)

@@ -138,7 +138,10 @@ def blocks(reference: Sample, target: Sample, joint: Joint, *, exact_pairs: int 
     Raises:
         ValueError: a class that is to give or take mass has no example.
     """
-    for table, counts, thing in ((joint.prior, target.counts, "target"), (joint.weights, reference.counts, "reference")):
+    for table, counts, thing in (
+        (joint.prior, target.counts, "target"),
+        (joint.weights, reference.counts, "reference"),
+    ):
         if bad := np.flatnonzero((table > 0) & (counts == 0)).tolist():
             raise ValueError(f"{thing} must have examples of every class with mass, got none of {bad}")
     by_label, couplings, sources = np.zeros(len(joint.table)), [], []

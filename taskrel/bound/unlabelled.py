@@ -40,7 +40,7 @@ class Unlabelled:
         prior: where the class sizes come from: "given", "uniform" or "estimated".
         confidence: mean probability, in [0, 1], that the transformed classifier gives to the pseudo-label. Under a
             small tau it is near 1/K whatever the labels; compare it between models at equal tau only.
-        margin: share of examples, in [0, 1], whose pseudo-label is the classifier's own first choice.
+        margin: share of examples, in [0, 1], whose pseudo-label is what the classifier finds likeliest beside the prior.
         totals: the bound from every start; their spread says how much the partition is a matter of luck.
         rounds: of relabelling until nothing changed, or at most.
     """
@@ -121,7 +121,7 @@ def fit_unlabelled(
         pseudo=ids,
         prior=name,
         confidence=float(probs[np.arange(len(ids)), ids].mean()),
-        margin=float(np.mean(probs.argmax(axis=1) == ids)),
+        margin=float(np.mean(_balanced(best, z).argmax(axis=1) == ids)),
         totals=totals,
         rounds=done,
     )
@@ -209,7 +209,7 @@ def _refined(
         return fit(reference, target, tau=tau, features=map_features, floor=floor, seed=seed)
 
     for done in range(1, rounds + 1):
-        logs = -np.log(np.maximum(_probabilities(fitted("identity", False), z), 1e-300))
+        logs = -np.log(_balanced(fitted("identity", False), z))
         # Pseudo-classes that share a reference class are equally likely everywhere: between those the start decides.
         found = _labelled(logs + _SECOND * logs.std() / max(costs.std(), 1e-300) * costs, shares)
         if np.array_equal(found, ids):
@@ -223,6 +223,14 @@ def _probabilities(found: Fit, z: Tensor) -> Floats:
     probs = found.head.logs(found.affine.undo(z)).exp().cpu().numpy() @ found.joint.labels.T
     out: Floats = probs
     return out
+
+
+def _balanced(found: Fit, z: Tensor) -> Floats:
+    """[n, K_T] those probabilities over the prior.
+
+    Under a small cap the prior outweighs the features, and relabelling would end with one class.
+    """
+    return np.maximum(_probabilities(found, z), 1e-300) / np.maximum(found.joint.prior, 1e-300)
 
 
 def certificate(head: Head, affine: Affine, reference: Sample, features: Tensor, *, pairs: int = 100_000) -> float:

@@ -30,13 +30,17 @@ def task(seed, classes=4, d=6, n=80, centres=5, apart=2.0, names=None):
        sharing=st.sampled_from(["needed", "free"]))  # fmt: skip
 def test_never_above_its_start_and_always_a_bound(seed, classes_r, classes_t, features, tau, sharing):
     reference = Reference.of(task(seed, classes_r, d=3, centres=seed), taus=(tau,))
-    found = fit(reference, task(seed + 1, classes_t, d=3, centres=seed + 7), tau=tau, features=features, sharing=sharing)
+    found = fit(
+        reference, task(seed + 1, classes_t, d=3, centres=seed + 7), tau=tau, features=features, sharing=sharing
+    )
     assert found.terms.total <= found.start.total + 1e-12
     for terms in (found.terms, found.start):
         assert terms.total >= terms.total_by_label >= terms.total_projected >= terms.target_loss - 1e-9
         assert terms.residual_prior < 1e-12
         assert terms.residual_inverse < 1e-6
-    held = found.held_out(task(seed + 2, classes_r, d=3, centres=seed), task(seed + 3, classes_t, d=3, centres=seed + 7))
+    held = found.held_out(
+        task(seed + 2, classes_r, d=3, centres=seed), task(seed + 3, classes_t, d=3, centres=seed + 7)
+    )
     assert held.total_projected >= held.target_loss - 1e-9
 
 
@@ -81,9 +85,11 @@ def test_a_shift_and_a_stretch_are_undone():
         assert found.terms.total < found.start.total
         assert found.terms.wasserstein < least * found.start.wasserstein
     assert found.affine.linear == pytest.approx(3, abs=0.05)
-    turned = Probe(one.features @ np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0], one.labels)
+    turn = np.eye(6)
+    turn[:2, :2] = [[math.cos(0.4), math.sin(0.4)], [-math.sin(0.4), math.cos(0.4)]]
+    turned = Probe(one.features @ turn, one.labels)
     found = fit(reference, turned, tau=0.2, features="rigid", rounds=20, standardise="none")
-    assert found.terms.wasserstein < 0.5 * found.start.wasserstein
+    assert found.terms.wasserstein < 0.1 * found.start.wasserstein
     assert found.terms.tau == pytest.approx(found.start.tau)
     assert found.affine.gains == pytest.approx((1, 1))
 
@@ -105,7 +111,9 @@ def test_same_seed_same_bits_and_inputs_stay():
     for probe in (one, two):
         probe.features.flags.writeable = False
     kept = one.features.copy(), two.features.copy()
-    found = [fit(Reference.of(one, per_class=20, seed=3), two, per_class=20, seed=3, features="rigid") for _ in range(2)]
+    found = [
+        fit(Reference.of(one, per_class=20, seed=3), two, per_class=20, seed=3, features="rigid") for _ in range(2)
+    ]
     assert found[0].terms == found[1].terms
     assert fit(Reference.of(one, per_class=20, seed=4), two, per_class=20, seed=4).terms != found[0].terms
     assert np.array_equal(one.features, kept[0])

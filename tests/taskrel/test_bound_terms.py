@@ -38,7 +38,9 @@ def toy_head(z, y, l2=1e-2):
     def objective(v):
         w, c = v[: 4 * d].reshape(4, d), v[4 * d :]
         logs = z @ w.T + c
-        logs = logs - np.log(np.exp(logs - logs.max(1, keepdims=True)).sum(1, keepdims=True)) - logs.max(1, keepdims=True)
+        logs = (
+            logs - np.log(np.exp(logs - logs.max(1, keepdims=True)).sum(1, keepdims=True)) - logs.max(1, keepdims=True)
+        )
         error = np.exp(logs)
         error[np.arange(n), y] -= 1
         value = -logs[np.arange(n), y].mean() + l2 / 2 * np.square(w).sum()
@@ -99,7 +101,7 @@ def test_features_mapped():
 
 
 def test_another_prior():
-    rows = np.concatenate([np.tile(np.flatnonzero(Y == k), k + 1) for k in range(4)])
+    rows = np.concatenate([np.tile(np.flatnonzero(k == Y), k + 1) for k in range(4)])
     check(bound(Z[rows], Y[rows], np.eye(4), np.arange(1, 5) / 10), 0.126262, 0, 0, 0.126262, 0.126262, 0.126262)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskrel.bound.fit import Part, Reference, fit
-from taskrel.bound.terms import evaluate
 from taskrel.bound.maps import Affine, Joint
+from taskrel.bound.terms import evaluate
 from taskrel.bound.transport import w1
 from taskrel.bound.unlabelled import _labelled, certificate, fit_unlabelled
 from taskrel.proxies import PROXIES
