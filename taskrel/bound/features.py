@@ -47,8 +47,8 @@ class Pairs:
                 goals.append(target.rows[label][j])
                 masses.append(prior[label] * coupling.plan[i, j])
         device = target.features.device
-        i, j = (torch.from_numpy(np.concatenate(places)).to(device) for places in (sources, goals))
-        return cls(reference.features[i], target.features[j], torch.from_numpy(np.concatenate(masses)).to(device))
+        one, two = (torch.from_numpy(np.concatenate(places)).to(device) for places in (sources, goals))
+        return cls(reference.features[one], target.features[two], torch.from_numpy(np.concatenate(masses)).to(device))
 
     def cost(self, affine: Affine) -> float:
         """Mean distance of what is moved, at this map."""

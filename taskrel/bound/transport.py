@@ -17,7 +17,7 @@ from torch import Tensor
 
 from taskrel.bound.lipschitz import EXACT
 from taskrel.bound.maps import Joint
-from taskrel.bound.sample import Floats, Sample
+from taskrel.bound.sample import Floats, Ints, Sample
 from taskrel.types import CannotScore
 
 # Pivots of the network simplex; the default of 1e5 stops early from about 2500 points on.
@@ -42,7 +42,7 @@ class Blocks:
 
     by_label: Floats
     couplings: tuple[Transport | None, ...]
-    sources: tuple[np.ndarray, ...]
+    sources: tuple[Ints, ...]
     gap: float
 
     def total(self, prior: Floats) -> float:
@@ -144,7 +144,9 @@ def blocks(reference: Sample, target: Sample, joint: Joint, *, exact_pairs: int 
     ):
         if bad := np.flatnonzero((table > 0) & (counts == 0)).tolist():
             raise ValueError(f"{thing} must have examples of every class with mass, got none of {bad}")
-    by_label, couplings, sources = np.zeros(len(joint.table)), [], []
+    by_label = np.zeros(len(joint.table))
+    couplings: list[Transport | None] = []
+    sources: list[Ints] = []
     for label, row in enumerate(joint.table):
         givers = np.flatnonzero(row > 0)
         if not len(givers):

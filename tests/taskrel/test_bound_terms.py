@@ -1,4 +1,4 @@
-"""The terms of the bound: known answers, textbook oracles, and laws. Figures of the toy are those of the specification."""
+"""The terms of the bound: known answers, textbook oracles, and laws. Figures are the specification's."""
 
 import math
 
@@ -170,7 +170,8 @@ def test_the_released_bound_breaks_where_ours_holds(noise, expected):
 
 @pytest.mark.parametrize(
     ("l2", "tau", "loss", "total", "measured"),
-    [(1e3, 0.0014, 1.3843, 1.3869, 1.3843), (1.0, 0.6297, 0.6530, 1.8153, 0.6891), (0.1, 1.5304, 0.2467, 3.0719, 0.3474),
+    [(1e3, 0.0014, 1.3843, 1.3869, 1.3843),
+     (1.0, 0.6297, 0.6530, 1.8153, 0.6891), (0.1, 1.5304, 0.2467, 3.0719, 0.3474),
      (0.01, 2.9890, 0.1207, 5.6385, 0.2849)],
 )  # fmt: skip
 def test_the_curve_over_tau(l2, tau, loss, total, measured):
