@@ -2,13 +2,14 @@
 
     python benchmarks/bound.py --quick         # two sizes, about a minute
     python benchmarks/bound.py                 # d = 512 and 2048, K = 10, 50 and 100
-    python benchmarks/bound.py --device cuda   # both sides' products on the GPU; network simplex stays on the CPU
+    python benchmarks/bound.py --device cuda   # products on the GPU; the network simplex stays on the CPU
 
-Ours is everything from features to all terms: standardisation, the capped classifier, class distances, assignment, exact
-transport, the shift, the same-task floor. "again" is one more target with the same reference. As released is the
-penalised classifier (10,001 or 2,001 steps of 1000 examples) and 2,001 transform steps, of which a few are measured, after
-a few to warm up, and the rest extrapolated: steps cost alike. N is 1000 for d = 512 and 2500 for d = 2048, as released.
-"forward" is ResNet-18 or ResNet-50 at 224 px over the 2 N examples, measured on a few. Synthetic features, one thread.
+Ours is everything from features to all terms: standardisation, the capped classifier, class distances, assignment,
+exact transport, the shift, the same-task floor. "again" is one more target with the same reference. As released is the
+penalised classifier (10,001 or 2,001 steps of 1000 examples) and 2,001 transform steps, of which a few are measured,
+after a few to warm up, the rest extrapolated: steps cost alike. N is 1000 for d = 512 and 2500 for d = 2048,
+as released. "forward" is ResNet-18 or ResNet-50 at 224 px over the 2 N examples, measured on a few. Synthetic features,
+one thread.
 """
 
 from __future__ import annotations

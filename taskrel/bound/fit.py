@@ -194,7 +194,8 @@ def fit(
         raise ValueError(f"reference features must have dimension {part.sample.features.shape[1]}, "
                          f"got {reference.part.sample.features.shape[1]}")  # fmt: skip
     costs = class_costs(reference.part.sample, part.sample, seed=seed)
-    return _fit(reference, part, costs, tau, features, sharing, rounds, seed if floor else None, exact_pairs, began)
+    return _fit(reference, part, costs, tau=tau, features=features, sharing=sharing, rounds=rounds,
+                floor_seed=seed if floor else None, exact_pairs=exact_pairs, began=began)  # fmt: skip
 
 
 def curve(
@@ -204,10 +205,12 @@ def curve(
     taus: Sequence[float],
     features: Features = "shift",
     sharing: Sharing = "needed",
+    rounds: int = 5,
     floor: bool = False,
     seed: int = 0,
     per_class: int | None = 100,
     standardise: Standardise = "per_task",
+    exact_pairs: int = EXACT_PAIRS,
 ) -> tuple[Fit, ...]:
     """One fit per tau; the distances between classes, which do not depend on it, are computed once.
 
@@ -219,7 +222,16 @@ def curve(
     costs = class_costs(reference.part.sample, part.sample, seed=seed)
     return tuple(
         _fit(
-            reference, part, costs, tau, features, sharing, 5, seed if floor else None, EXACT_PAIRS, time.perf_counter()
+            reference,
+            part,
+            costs,
+            tau=tau,
+            features=features,
+            sharing=sharing,
+            rounds=rounds,
+            floor_seed=seed if floor else None,
+            exact_pairs=exact_pairs,
+            began=time.perf_counter(),
         )
         for tau in taus
     )
@@ -230,7 +242,7 @@ def fit_all(
     sharing: Sharing = "needed", floor: bool = True,
     per_class: int | None = 100, standardise: Standardise = "per_task", seed: int = 0,
 ) -> tuple[Fit, ...]:  # fmt: skip
-    """One fit per (reference, target) seen through one model; what depends on a task alone is computed once per task."""
+    """One fit per (reference, target) seen through one model; what depends on one task alone is computed once."""
     made: dict[int, Reference] = {}
     ready: dict[int, Part] = {}
     fits = []
@@ -267,8 +279,7 @@ class _State:
 
 
 def _fit(
-    reference: Reference, part: Part, costs: Floats, tau: float, features: Features,
-    sharing: Sharing, rounds: int,
+    reference: Reference, part: Part, costs: Floats, *, tau: float, features: Features, sharing: Sharing, rounds: int,
     floor_seed: int | None, exact_pairs: int, began: float,
 ) -> Fit:  # fmt: skip
     whole = reference.head(tau)

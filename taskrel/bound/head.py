@@ -71,7 +71,7 @@ class Head:
         for _ in range(50):
             gradient = probs.T @ mass - goal
             hessian = torch.diag(probs.T @ mass) - (probs * mass[:, None]).T @ probs
-            step = -torch.linalg.lstsq(hessian + 1 / len(goal), gradient[:, None]).solution[:, 0]
+            step = -torch.linalg.pinv(hessian, hermitian=True) @ gradient  # an offset of all changes nothing
             size = 1.0
             while (new := loss(bias + size * step))[0] > value and size > 1e-6:
                 size /= 2

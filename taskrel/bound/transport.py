@@ -1,8 +1,8 @@
 """Transport distances between weighted point clouds: exact, per label, and of all pairs of classes.
 
 A distance here is never below the true one: any feasible plan costs at least as much, so the bound stays a bound. Where
-a problem is too large for the exact solver its entropic plan is rounded to feasibility, and `gap` says how far above the
-true distance it can be. Knows nothing of heads.
+a problem is too large for the exact solver its entropic plan is rounded to feasibility, and `gap` says how far above
+the true distance it can be. Knows nothing of heads.
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def blocks(reference: Sample, target: Sample, joint: Joint, *, exact_pairs: int 
 def class_costs(reference: Sample, target: Sample, *, per_class: int = 25, near: int = 12, seed: int = 0) -> Floats:
     """[K_T, K_R] distance of every reference class to every target class; infinite for a class without examples.
 
-    Each is that of at most `per_class` examples of either class. Where there are more than `near` reference classes only
-    the nearest by mean and by mean distance are solved; of the others the mean distance stands, which is never below.
+    Each is that of at most `per_class` examples of either class. Where there are more than `near` reference classes
+    only the nearest by mean and by mean distance are solved; of the others the mean distance stands, never below.
     """
     few_r, few_t = reference.thinned(per_class, seed), target.thinned(per_class, seed)
     pairs = torch.cdist(few_t.features, few_r.features)

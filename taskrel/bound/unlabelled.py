@@ -1,6 +1,6 @@
 """The bound for a target without labels: of the task that pseudo-labels make of it, and a certificate that needs none.
 
-The bound does not change when target labels are renamed, so only a partition of the examples and its class sizes matter.
+Renaming target labels does not change the bound, so only a partition of the examples and its class sizes matter.
 Nothing here takes target labels; how sure the partition is stands beside the number.
 """
 
@@ -40,7 +40,7 @@ class Unlabelled:
         prior: where the class sizes come from: "given", "uniform" or "estimated".
         confidence: mean probability, in [0, 1], that the transformed classifier gives to the pseudo-label. Under a
             small tau it is near 1/K whatever the labels; compare it between models at equal tau only.
-        margin: share of examples, in [0, 1], whose pseudo-label is what the classifier finds likeliest beside the prior.
+        margin: share of examples, in [0, 1], whose pseudo-label the classifier finds likeliest, prior aside.
         totals: the bound from every start; their spread says how much the partition is a matter of luck.
         rounds: of relabelling until nothing changed, or at most.
     """
@@ -110,8 +110,10 @@ def fit_unlabelled(
     z = z if scale is None else scale.apply(z)
     found = []
     for attempt in range(starts if start == "clusters" else 1):
-        costs = _start(z, reference, tau, classes, start, seed + attempt)
-        found.append(_refined(reference, z, scale, costs, name, shares, tau, map_features, rounds, seed))
+        costs = _start(z, reference, tau=tau, classes=classes, start=start, seed=seed + attempt)
+        found.append(
+            _refined(reference, z, scale, costs, shares, tau=tau, map_features=map_features, rounds=rounds, seed=seed)
+        )
     totals = tuple(one[0].terms.total for one in found)
     best, ids, done = found[int(np.argmin(totals))]
     probs = _probabilities(best, z)
@@ -138,7 +140,7 @@ def _prior(prior: Prior | npt.ArrayLike, classes: int) -> tuple[str, Floats | No
     return "given", shares / shares.sum()
 
 
-def _start(z: Tensor, reference: Reference, tau: float, classes: int, start: Start, seed: int) -> Floats:
+def _start(z: Tensor, reference: Reference, *, tau: float, classes: int, start: Start, seed: int) -> Floats:
     """[n, K_T] how little each example is of each pseudo-class."""
     if start == "clusters":
         return torch.cdist(z, _centres(z, classes, seed)).square().cpu().numpy()
@@ -197,25 +199,25 @@ def _labelled(costs: Floats, shares: Floats | None) -> Ints:
 
 
 def _refined(
-    reference: Reference, z: Tensor, scale: Scale | None, costs: Floats, name: str, shares: Floats | None,
-    tau: float, map_features: Features, rounds: int, seed: int,
+    reference: Reference, z: Tensor, scale: Scale | None, costs: Floats, shares: Floats | None,
+    *, tau: float, map_features: Features, rounds: int, seed: int,
 ) -> tuple[Fit, Ints, int]:  # fmt: skip
     """Fit, relabel, until the labels stay; then the fit with the feature map that was asked for."""
-    ids, done = _labelled(costs, shares), 0
+    ids, taken = _labelled(costs, shares), 0
 
     def fitted(map_features: Features, floor: bool) -> Fit:
         pseudo = Sample(z, ids, costs.shape[1])
         target = Part(pseudo, pseudo.prior, scale, np.arange(costs.shape[1]))
         return fit(reference, target, tau=tau, features=map_features, floor=floor, seed=seed)
 
-    for done in range(1, rounds + 1):
+    for taken in range(1, rounds + 1):  # noqa: B007 - what it ends at is reported
         logs = -np.log(_balanced(fitted("identity", False), z))
         # Pseudo-classes that share a reference class are equally likely everywhere: between those the start decides.
         found = _labelled(logs + _SECOND * logs.std() / max(costs.std(), 1e-300) * costs, shares)
         if np.array_equal(found, ids):
             break
         ids = found
-    return fitted(map_features, True), ids, done
+    return fitted(map_features, True), ids, taken
 
 
 def _probabilities(found: Fit, z: Tensor) -> Floats:

@@ -74,7 +74,7 @@ def test_a_bound_that_is_none():
     target = part.mapped(0.05 * part.features + 0.3 * along / along.norm())
     learned = _Transforms(part, target, head, SHORT, "FixedAll", 0)
     learned.a, learned.back, learned.fixed = 0.05 * torch.eye(6), 20 * torch.eye(6), torch.eye(3)
-    found = _report(learned, head, part, part, target, 0.0, 0.0, 0)
+    found = _report(learned, head, part, target, 0)
     assert found.residual_inverse < 1e-6
     assert found.wasserstein == pytest.approx(0.3)
     assert not found.holds
