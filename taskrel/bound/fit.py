@@ -18,7 +18,7 @@ from taskrel.bound.terms import evaluate, reweighted
 from taskrel.bound.transport import EXACT_PAIRS, Blocks, blocks, class_costs
 from taskrel.types import Array, BoundTerms, CannotScore, Probe
 
-_TOLD = 1e-9  # a step must lower the bound by this share of it to be worth another
+_WORTH = 1e-4  # a step must lower the bound by this share of it to be worth another
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +325,9 @@ def _search(start: _State, target: Sample, features: Features, rounds: int, exac
                 new = best.at(step(pairs, best.affine, best.head), target, exact_pairs)
             except (ValueError, ArithmeticError):  # a map without inverse is no step
                 break
-            if not new.value < best.value * (1 - _TOLD):
+            gain = best.value - new.value
+            if gain > 0:
+                best = new
+            if not gain > _WORTH * best.value:
                 break
-            best = new
     return best
