@@ -269,8 +269,8 @@ class BoundTerms:
 
     @property
     def vacuous(self) -> bool:
-        """Whether `total` says no more than the trivial value."""
-        return self.total >= self.trivial
+        """Whether `total` says no more than the trivial value, to rounding."""
+        return self.total >= self.trivial - 1e-9
 
     @property
     def floor_mismatch(self) -> float | None:

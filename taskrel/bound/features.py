@@ -47,8 +47,8 @@ class Pairs:
                 goals.append(target.rows[label][j])
                 masses.append(prior[label] * coupling.plan[i, j])
         device = target.features.device
-        i, j = (torch.from_numpy(np.concatenate(places)).to(device) for places in (sources, goals))
-        return cls(reference.features[i], target.features[j], torch.from_numpy(np.concatenate(masses)).to(device))
+        one, two = (torch.from_numpy(np.concatenate(places)).to(device) for places in (sources, goals))
+        return cls(reference.features[one], target.features[two], torch.from_numpy(np.concatenate(masses)).to(device))
 
     def cost(self, affine: Affine) -> float:
         """Mean distance of what is moved, at this map."""
@@ -125,7 +125,7 @@ def general(pairs: Pairs, affine: Affine, head: Head) -> Affine:
         value = (pairs.mass @ (squares + 1e-18).sqrt()).log() + smooth_size(rows, _SHARP).log()
         value.backward()
         assert both.grad is not None
-        return float(value), both.grad.cpu().numpy()
+        return float(value.detach()), both.grad.cpu().numpy()
 
     flat = torch.cat([start.reshape(-1), affine.shift]).cpu().numpy()
     found = minimize(objective, flat, jac=True, method="L-BFGS-B", options={"maxiter": _GENERAL_ROUNDS})

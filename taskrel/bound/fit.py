@@ -18,7 +18,7 @@ from taskrel.bound.terms import evaluate, reweighted
 from taskrel.bound.transport import EXACT_PAIRS, Blocks, blocks, class_costs
 from taskrel.types import Array, BoundTerms, CannotScore, Probe
 
-_TOLD = 1e-9  # a step must lower the bound by this share of it to be worth another
+_WORTH = 1e-4  # a step must lower the bound by this share of it to be worth another
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,8 @@ def fit(
         raise ValueError(f"reference features must have dimension {part.sample.features.shape[1]}, "
                          f"got {reference.part.sample.features.shape[1]}")  # fmt: skip
     costs = class_costs(reference.part.sample, part.sample, seed=seed)
-    return _fit(reference, part, costs, tau, features, sharing, rounds, seed if floor else None, exact_pairs, began)
+    return _fit(reference, part, costs, tau=tau, features=features, sharing=sharing, rounds=rounds,
+                floor_seed=seed if floor else None, exact_pairs=exact_pairs, began=began)  # fmt: skip
 
 
 def curve(
@@ -204,10 +205,12 @@ def curve(
     taus: Sequence[float],
     features: Features = "shift",
     sharing: Sharing = "needed",
+    rounds: int = 5,
     floor: bool = False,
     seed: int = 0,
     per_class: int | None = 100,
     standardise: Standardise = "per_task",
+    exact_pairs: int = EXACT_PAIRS,
 ) -> tuple[Fit, ...]:
     """One fit per tau; the distances between classes, which do not depend on it, are computed once.
 
@@ -219,7 +222,16 @@ def curve(
     costs = class_costs(reference.part.sample, part.sample, seed=seed)
     return tuple(
         _fit(
-            reference, part, costs, tau, features, sharing, 5, seed if floor else None, EXACT_PAIRS, time.perf_counter()
+            reference,
+            part,
+            costs,
+            tau=tau,
+            features=features,
+            sharing=sharing,
+            rounds=rounds,
+            floor_seed=seed if floor else None,
+            exact_pairs=exact_pairs,
+            began=time.perf_counter(),
         )
         for tau in taus
     )
@@ -230,7 +242,7 @@ def fit_all(
     sharing: Sharing = "needed", floor: bool = True,
     per_class: int | None = 100, standardise: Standardise = "per_task", seed: int = 0,
 ) -> tuple[Fit, ...]:  # fmt: skip
-    """One fit per (reference, target) seen through one model; what depends on a task alone is computed once per task."""
+    """One fit per (reference, target) seen through one model; what depends on one task alone is computed once."""
     made: dict[int, Reference] = {}
     ready: dict[int, Part] = {}
     fits = []
@@ -267,8 +279,7 @@ class _State:
 
 
 def _fit(
-    reference: Reference, part: Part, costs: Floats, tau: float, features: Features,
-    sharing: Sharing, rounds: int,
+    reference: Reference, part: Part, costs: Floats, *, tau: float, features: Features, sharing: Sharing, rounds: int,
     floor_seed: int | None, exact_pairs: int, began: float,
 ) -> Fit:  # fmt: skip
     whole = reference.head(tau)
@@ -305,7 +316,7 @@ def _chosen(choice: Ints, reference: Reference, part: Part, whole: Head, exact_p
 def _search(start: _State, target: Sample, features: Features, rounds: int, exact_pairs: int) -> _State:
     """Every kind of step in turn until none lowers the exact bound; never above the start."""
     best = start
-    if float(start.head.weights.abs().max()) == 0:
+    if start.head.tau == 0:  # no map changes what is constant
         return best
     for step in STEPS[features]:
         for _ in range(rounds):
@@ -314,7 +325,9 @@ def _search(start: _State, target: Sample, features: Features, rounds: int, exac
                 new = best.at(step(pairs, best.affine, best.head), target, exact_pairs)
             except (ValueError, ArithmeticError):  # a map without inverse is no step
                 break
-            if not new.value < best.value * (1 - _TOLD):
+            gain = best.value - new.value
+            if gain > 0:
+                best = new
+            if not gain > _WORTH * best.value:
                 break
-            best = new
     return best

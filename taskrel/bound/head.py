@@ -71,7 +71,7 @@ class Head:
         for _ in range(50):
             gradient = probs.T @ mass - goal
             hessian = torch.diag(probs.T @ mass) - (probs * mass[:, None]).T @ probs
-            step = -torch.linalg.lstsq(hessian + 1 / len(goal), gradient[:, None]).solution[:, 0]
+            step = -torch.linalg.pinv(hessian, hermitian=True) @ gradient  # an offset of all changes nothing
             size = 1.0
             while (new := loss(bias + size * step))[0] > value and size > 1e-6:
                 size /= 2
@@ -112,11 +112,7 @@ def fit_heads(sample: Sample, taus: Sequence[float], *, rounds: int = 200) -> tu
             found[tau] = Head(torch.zeros_like(problem.slope), problem.prior)
             continue
         start = problem.solve(start, tau, rounds)
-        weights = start[0]
-        size = tau_pair(weights)
-        if problem.outward(*start) and size > 0:
-            weights = weights * (tau / size)
-        found[tau] = Head(weights, start[1]).biased_for(sample, sample.prior)
+        found[tau] = Head(*start).biased_for(sample, sample.prior)
     return tuple(found[tau] for tau in taus)
 
 
@@ -144,26 +140,30 @@ class _Capped:
         return float((self.loss(weights, bias)[1] * weights).sum()) < 0
 
     def solve(self, start: tuple[Tensor, Tensor], tau: float, rounds: int) -> tuple[Tensor, Tensor]:
-        """Weights and bias, the weights inside the p-norm's cap."""
+        """Weights and bias: the optimum without a cap where that is within it, else on the cap."""
         weights, bias = start
         largest = tau_pair(weights)
         if largest == 0:  # class means are equal: no direction is better than another
             return torch.zeros_like(weights), self.prior
+        if not self.outward(weights * (tau / largest), bias):
+            weights, bias = self._minimise(0 * weights, self.prior, 1.0, None, rounds)
+            if tau_pair(weights) <= tau:
+                return weights, bias
         for power in _POWERS:
             # Outside the cap, so that the scale is never a direction of its own.
             direction = weights * (2 / max(tau_pair(weights), 1e-300))
             weights, bias = self._minimise(direction, bias, tau, power, rounds)
-        if not self.outward(weights, bias):
-            weights, bias = self._minimise(weights * (0.5 / tau), bias, tau, _POWERS[-1], rounds)
-        return weights, bias
+        return weights * (tau / tau_pair(weights)), bias  # what the p-norm gave away
 
-    def _minimise(self, direction: Tensor, bias: Tensor, tau: float, power: int, rounds: int) -> tuple[Tensor, Tensor]:
-        """L-BFGS over V = W / tau, of the order of 1 whatever the cap, and the bias."""
+    def _minimise(
+        self, direction: Tensor, bias: Tensor, tau: float, power: int | None, rounds: int
+    ) -> tuple[Tensor, Tensor]:
+        """L-BFGS over V = W / tau, of the order of 1 whatever the cap, and the bias; no cap where power is None."""
         shape = direction.shape
 
         def capped(v: Tensor) -> tuple[Tensor, float, Tensor]:
-            size, slope = _size(v, power)
-            return v * (tau * min(1.0, 1 / size)), size, slope
+            size, slope = (0.0, v) if power is None else _size(v, power)
+            return v * (tau / max(1.0, size)), size, slope
 
         def objective(flat: Floats) -> tuple[float, Floats]:
             both = torch.from_numpy(flat).to(self.z)

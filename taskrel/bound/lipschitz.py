@@ -1,7 +1,7 @@
 """How fast the loss of a softmax head can change with the features, in closed form.
 
-The gradient of the cross-entropy of B softmax(V z) is V^T (p - q), q the probabilities given the label. Its largest norm
-over all probabilities p is attained by two classes. No gradient is ever sampled.
+The gradient of the cross-entropy of B softmax(V z) is V^T (p - q), q the probabilities given the label. Its largest
+norm over all probabilities p is attained by two classes. No gradient is ever sampled.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Affine:
     def pull(self, rows: Tensor, transposed: bool = False) -> Tensor:
         """[K, d] rows times A^-1: a head's weights in the coordinates of A z + b."""
         inverse = self.inverse
-        if isinstance(inverse, float):
+        if not isinstance(inverse, Tensor):
             return rows * inverse
         return rows @ (inverse.T if transposed else inverse)
 
@@ -69,7 +69,7 @@ class Affine:
         """Frobenius norm of A A^-1 - I."""
         if isinstance(self.linear, float):
             return abs(self.linear * float(self.inverse) - 1)
-        product = self.linear @ self.inverse
+        product = self.linear @ torch.as_tensor(self.inverse)
         return float((product - torch.eye(len(product), dtype=product.dtype, device=product.device)).norm())
 
     @property
@@ -132,7 +132,7 @@ class Joint:
     @property
     def entropy(self) -> float:
         """Conditional entropy of the target's class given the reference's, in nats; 0 if every class has one image."""
-        return max(float(xlogy(self.weights, self.weights).sum() - xlogy(self.table, self.table).sum()), 0.0)
+        return float(-xlogy(self.table, self.labels).sum()) + 0.0
 
     def rescaled(self, prior: Floats) -> Joint:
         """The same rows for another prior of the target, as of a held-out part.

@@ -1,6 +1,6 @@
 """The bound for a target without labels: of the task that pseudo-labels make of it, and a certificate that needs none.
 
-The bound does not change when target labels are renamed, so only a partition of the examples and its class sizes matter.
+Renaming target labels does not change the bound, so only a partition of the examples and its class sizes matter.
 Nothing here takes target labels; how sure the partition is stands beside the number.
 """
 
@@ -27,6 +27,8 @@ from taskrel.stats import tensor
 Start = Literal["clusters", "reference"]
 Prior = Literal["uniform", "estimated"]
 
+_SECOND = 0.01  # what the start counts for beside the transformed classifier
+
 
 @dataclass(frozen=True, eq=False)
 class Unlabelled:
@@ -38,7 +40,7 @@ class Unlabelled:
         prior: where the class sizes come from: "given", "uniform" or "estimated".
         confidence: mean probability, in [0, 1], that the transformed classifier gives to the pseudo-label. Under a
             small tau it is near 1/K whatever the labels; compare it between models at equal tau only.
-        margin: share of examples, in [0, 1], whose pseudo-label is the classifier's own first choice.
+        margin: share of examples, in [0, 1], whose pseudo-label the classifier finds likeliest, prior aside.
         totals: the bound from every start; their spread says how much the partition is a matter of luck.
         rounds: of relabelling until nothing changed, or at most.
     """
@@ -108,8 +110,10 @@ def fit_unlabelled(
     z = z if scale is None else scale.apply(z)
     found = []
     for attempt in range(starts if start == "clusters" else 1):
-        costs = _start(z, reference, tau, classes, start, seed + attempt)
-        found.append(_refined(reference, z, scale, costs, name, shares, tau, map_features, rounds, seed))
+        costs = _start(z, reference, tau=tau, classes=classes, start=start, seed=seed + attempt)
+        found.append(
+            _refined(reference, z, scale, costs, shares, tau=tau, map_features=map_features, rounds=rounds, seed=seed)
+        )
     totals = tuple(one[0].terms.total for one in found)
     best, ids, done = found[int(np.argmin(totals))]
     probs = _probabilities(best, z)
@@ -119,7 +123,7 @@ def fit_unlabelled(
         pseudo=ids,
         prior=name,
         confidence=float(probs[np.arange(len(ids)), ids].mean()),
-        margin=float(np.mean(probs.argmax(axis=1) == ids)),
+        margin=float(np.mean(_balanced(best, z).argmax(axis=1) == ids)),
         totals=totals,
         rounds=done,
     )
@@ -136,7 +140,7 @@ def _prior(prior: Prior | npt.ArrayLike, classes: int) -> tuple[str, Floats | No
     return "given", shares / shares.sum()
 
 
-def _start(z: Tensor, reference: Reference, tau: float, classes: int, start: Start, seed: int) -> Floats:
+def _start(z: Tensor, reference: Reference, *, tau: float, classes: int, start: Start, seed: int) -> Floats:
     """[n, K_T] how little each example is of each pseudo-class."""
     if start == "clusters":
         return torch.cdist(z, _centres(z, classes, seed)).square().cpu().numpy()
@@ -195,23 +199,25 @@ def _labelled(costs: Floats, shares: Floats | None) -> Ints:
 
 
 def _refined(
-    reference: Reference, z: Tensor, scale: Scale | None, costs: Floats, name: str, shares: Floats | None,
-    tau: float, map_features: Features, rounds: int, seed: int,
+    reference: Reference, z: Tensor, scale: Scale | None, costs: Floats, shares: Floats | None,
+    *, tau: float, map_features: Features, rounds: int, seed: int,
 ) -> tuple[Fit, Ints, int]:  # fmt: skip
     """Fit, relabel, until the labels stay; then the fit with the feature map that was asked for."""
-    ids, done = _labelled(costs, shares), 0
+    ids, taken = _labelled(costs, shares), 0
 
     def fitted(map_features: Features, floor: bool) -> Fit:
         pseudo = Sample(z, ids, costs.shape[1])
         target = Part(pseudo, pseudo.prior, scale, np.arange(costs.shape[1]))
         return fit(reference, target, tau=tau, features=map_features, floor=floor, seed=seed)
 
-    for done in range(1, rounds + 1):
-        found = _labelled(-np.log(np.maximum(_probabilities(fitted("identity", False), z), 1e-300)), shares)
+    for taken in range(1, rounds + 1):  # noqa: B007 - what it ends at is reported
+        logs = -np.log(_balanced(fitted("identity", False), z))
+        # Pseudo-classes that share a reference class are equally likely everywhere: between those the start decides.
+        found = _labelled(logs + _SECOND * logs.std() / max(costs.std(), 1e-300) * costs, shares)
         if np.array_equal(found, ids):
             break
         ids = found
-    return fitted(map_features, True), ids, done
+    return fitted(map_features, True), ids, taken
 
 
 def _probabilities(found: Fit, z: Tensor) -> Floats:
@@ -219,6 +225,14 @@ def _probabilities(found: Fit, z: Tensor) -> Floats:
     probs = found.head.logs(found.affine.undo(z)).exp().cpu().numpy() @ found.joint.labels.T
     out: Floats = probs
     return out
+
+
+def _balanced(found: Fit, z: Tensor) -> Floats:
+    """[n, K_T] those probabilities over the prior.
+
+    Under a small cap the prior outweighs the features, and relabelling would end with one class.
+    """
+    return np.maximum(_probabilities(found, z), 1e-300) / np.maximum(found.joint.prior, 1e-300)
 
 
 def certificate(head: Head, affine: Affine, reference: Sample, features: Tensor, *, pairs: int = 100_000) -> float:

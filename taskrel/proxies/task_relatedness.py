@@ -62,7 +62,9 @@ def score(
         Mehra et al., NeurIPS 2024; the exact design of `taskrel.bound` in place of the authors' training loop.
     """
     del val
-    made = _reference("task_relatedness", train, reference, tau, form, per_class, standardise, seed)
+    _check("task_relatedness", train, reference, tau, form)
+    assert reference is not None
+    made = Reference.of(reference, taus=(tau,), per_class=per_class, standardise=standardise, seed=seed)
     found = fit(made, train, tau=tau, features=features, sharing=sharing, seed=seed, per_class=per_class,
                 standardise=standardise)  # fmt: skip
     return _score(found, form, {})
@@ -110,7 +112,9 @@ def unlabelled(
     del val
     name = "task_relatedness_unlabelled"
     count = len(train.classes) if classes is None else classes
-    made = _reference(name, train, reference, tau, form, per_class, standardise, seed)
+    _check(name, train, reference, tau, form)
+    assert reference is not None
+    made = Reference.of(reference, taus=(tau,), per_class=per_class, standardise=standardise, seed=seed)
     if start == "reference" and count > len(made.part.names):
         raise CannotScore(f"{name} needs at least {count} reference classes, got {len(made.part.names)}")
     if len(train) < count:
@@ -125,9 +129,7 @@ def unlabelled(
     return _score(found.fit, form, sure)
 
 
-def _reference(
-    name: str, train: Probe, reference: Probe | None, tau: float, form: str, per_class: int, standardise: str, seed: int
-) -> Reference:
+def _check(name: str, train: Probe, reference: Probe | None, tau: float, form: str) -> None:
     if reference is None:
         raise CannotScore(f"{name} needs a reference task, got none")
     if not isinstance(reference, Probe):
@@ -142,7 +144,6 @@ def _reference(
         raise ValueError(f"form must be among {[*_FORMS]}, got {form!r}")
     if not (math.isfinite(tau) and tau >= 0):
         raise ValueError(f"tau must be finite and at least 0, got {tau}")
-    return Reference.of(reference, taus=(tau,), per_class=per_class, standardise=standardise, seed=seed)  # type: ignore[arg-type]
 
 
 def _score(found: Fit, form: Form, more: dict[str, object]) -> Score:
