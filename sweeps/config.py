@@ -14,6 +14,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -27,6 +29,7 @@ from sweeps.predicates import holds
 from sweeps.types import Row
 from taskrel.proxies import PROXIES
 
+BOUND_TAUS = (0.02, 0.1)  # at which models are compared: the same for all, named before anything is measured
 EARLY = "early_stopping"  # the one proxy that is a job of its own: it trains
 
 
@@ -102,6 +105,62 @@ class Search(_Frozen):
         if self.low >= self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
         return self
+
+
+class TauSearch(_Frozen):
+    """Ray Tune over the cap tau (log-uniform; Optuna), for the least bound on held-out examples.
+
+    ``head`` is how the reference classifier is made: "convex" under the cap exactly, or by the authors' gradient
+    "penalty", whose learning rate is then searched with tau.
+    """
+
+    trials: PositiveInt = 6
+    low: PositiveFloat = 0.002
+    high: PositiveFloat = 2.0
+    head: Literal["convex", "penalty"] = "convex"
+    rate_low: PositiveFloat = 1e-5
+    rate_high: PositiveFloat = 1e-2
+    steps: PositiveInt = 2000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TauSearch":
+        if self.low >= self.high or self.rate_low >= self.rate_high:
+            raise ValueError("low must be below high and rate_low below rate_high")
+        return self
+
+    @property
+    def space(self) -> dict[str, tuple[float, float]]:
+        """What is searched, each from where to where."""
+        rates = {"learning_rate": (self.rate_low, self.rate_high)} if self.head == "penalty" else {}
+        return {"tau": (self.low, self.high), **rates}
+
+
+class Bound(_Frozen):
+    """Task-relatedness: the bound on every task's loss from every reference task, for each cap ``taus`` of the head.
+
+    ``taus`` are the curve that the report draws; the caps of ``BOUND_TAUS`` are always among them. ``unlabelled``
+    bounds also without target labels, ``released`` runs so many steps of the authors' algorithm beside ours (0: none).
+    """
+
+    references: tuple[str, ...]
+    taus: tuple[NonNegativeFloat, ...] = (0.005, 0.05, 0.2, 1.0)
+    features: Literal["identity", "shift", "scale", "rigid", "general"] = "shift"
+    classes: Literal["all", "random", "related"] = "all"
+    per_class: PositiveInt = 100
+    unlabelled: bool = True
+    released: NonNegativeInt = 0
+    search: TauSearch | None = None
+
+    @property
+    def caps(self) -> tuple[float, ...]:
+        """Every tau that is computed, rising."""
+        return tuple(sorted({*self.taus, *BOUND_TAUS}))
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What the bounds are called as scores of models."""
+        given = ["relatedness", "relatedness_0.1", "relatedness_tuned", "relatedness_least", "relatedness_loss"]
+        return (*given, *["relatedness_unlabelled"] * self.unlabelled, *["relatedness_released"] * bool(self.released))
 
 
 class Task2Vec(_Frozen):
@@ -183,14 +242,15 @@ class SweepConfig(_Frozen):
     finetune: FineTune | None = FineTune()
     search: Search | None = None
     task2vec: Task2Vec | None = None
+    bound: Bound | None = None
     regret: Regret = Regret()
     pools: dict[str, Pool] = {"all": Pool()}
 
     @field_validator("proxies")
     @classmethod
     def _patterns(cls, given: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """``"*"`` stands for every proxy there is, ``"ncti_*"`` for three; a name of its own adds its settings."""
-        known = [*PROXIES, EARLY]
+        """``"*"`` stands for every proxy that needs no reference task, ``"ncti_*"`` for three; a name adds settings."""
+        known = [*(name for name, proxy in PROXIES.items() if "reference" not in proxy.needs), EARLY]
         found: dict[str, dict[str, Any]] = {}
         for name, options in given.items():
             matches = [one for one in known if fnmatchcase(one, name)] if "*" in name else [name]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from sweeps.plan import SearchPlan, calibrated
+from sweeps.plan import SearchPlan, TauPlan, calibrated
 from sweeps.progress import Display
 from sweeps.provenance import provenance
 from sweeps.store import Store
@@ -72,25 +72,28 @@ class Hands:
             done = [job for job, status in self._statuses.items() if status == "ok"]
             self._hands().run(todo, done, settle, display.started)
 
-    def search(self, cells: Sequence[SearchPlan], settle: Callable[[Outcome], None], display: Display) -> None:
+    def search(self, stage: str, cells: Sequence[SearchPlan] | Sequence[TauPlan], settle: Callable[[Outcome], None],
+               display: Display) -> None:  # fmt: skip
         """Run the trials that the searches lack."""
         most = sum(cell.trials for cell in cells)
-        measured = Counter(row["search"] for row in self.store.rows("runs") if row["search"])
+        tables = {cell.table: self.store.read(cell.table, columns=["search", "seconds"]).to_pylist() for cell in cells}
+        rows = [row for table in tables.values() for row in table]
+        measured = Counter(row["search"] for row in rows if row["search"])
         if all(measured[cell.job.id] == cell.trials for cell in cells):
-            display.stage("search", {}, most, self.lanes)
+            display.stage(stage, {}, most, self.lanes)
             return
         from sweeps.cluster.search import Searches
 
         searches = Searches(cells, self._recorded)
         left = searches.open()
-        runs = [row["seconds"] for row in self.store.rows("runs") if row["status"] == "ok"]
-        each = sum(runs) / len(runs) if runs else 1.0  # ASHA will stop some early
-        display.stage("search", {f"trial {index}": each for index in range(left)}, most - left, self.lanes)
+        took = [row["seconds"] for row in rows if row["seconds"] is not None]
+        each = sum(took) / len(took) if took else 1.0  # ASHA will stop some early
+        display.stage(stage, {f"trial {index}": each for index in range(left)}, most - left, self.lanes)
         if left:
             self._hands().search(searches, settle, display.started)
 
-    def _recorded(self, trial: str) -> dict | None:
-        rows = self.store.rows("runs", [trial])
+    def _recorded(self, table: str, trial: str) -> dict | None:
+        rows = self.store.rows(table, [trial])
         return rows[0] if rows else None
 
     def _hands(self) -> "Executor":

@@ -9,10 +9,10 @@ from typing import Any
 
 from sweeps.config import EARLY, SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.plan import SearchPlan, finetune_settings
+from sweeps.plan import SearchPlan, TauPlan, finetune_settings
 from sweeps.predicates import holds
 from sweeps.store import SCHEMAS
-from sweeps.types import Model, Row, Task
+from sweeps.types import Job, Model, Row, Task
 from taskrel.aggregate import COMBINED, combine
 from taskrel.proxies import PROXIES
 from taskrel.proxies.contract import declared
@@ -71,7 +71,7 @@ def check(config: SweepConfig) -> None:
     for pool in config.pools.values():
         if pool.where is not None:
             holds(SCHEMAS["models"].empty_table(), pool.where)
-    wanted = [*config.regret.strategies, config.regret.answer]
+    wanted, scored = [*config.regret.strategies, config.regret.answer], scores(config)
     if config.search is not None and config.search.models != "all":
         wanted.append(config.search.models)
         if needs := builder(config.search.models, config.proxies).needs:
@@ -82,11 +82,16 @@ def check(config: SweepConfig) -> None:
                 raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "
                                   f"got {config.search.models!r}")  # fmt: skip
     for name in wanted:
-        if "neighbours" in builder(name, config.proxies).needs and config.task2vec is None:
+        if "neighbours" in builder(name, scored).needs and config.task2vec is None:
             raise ConfigError(f"strategy {name!r} needs a [task2vec] section, got none")
-        for proxy in (part for score in builder(name, config.proxies).proxies for part in measured(score)):
-            if proxy not in config.proxies:
-                raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(config.proxies)}")
+        for proxy in (part for score in builder(name, scored).proxies for part in measured(score)):
+            if proxy not in scored:
+                raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(scored)}")
+
+
+def scores(config: SweepConfig) -> tuple[str, ...]:
+    """What the sweep measures of every model on every task: its proxies, and what its bounds are called as scores."""
+    return (*config.proxies, *(config.bound.scores if config.bound is not None else ()))
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> None:
@@ -182,6 +187,18 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
                 cells.append(SearchPlan(by_name[name], task, settings, search.low, search.high, search.trials,
                                         config.seed, tuple(first)))  # fmt: skip
     return cells
+
+
+def tau_searches(config: SweepConfig, jobs: Iterable[Job], bounds: Iterable[Row]) -> list[TauPlan]:
+    """The bounds whose cap is searched, each started from its own grid; none without one."""
+    if config.bound is None or config.bound.search is None:
+        return []
+    grid: dict[str, list[Row]] = {}
+    for row in bounds:
+        if row["mode"] == "labelled" and row["held_out"] is not None:
+            grid.setdefault(row["job"], []).append(row)
+    return [TauPlan(job, config.bound.search, tuple(sorted(grid[job.id], key=lambda row: row["tau"])))
+            for job in jobs if job.kind == "bound" and job.id in grid]  # fmt: skip
 
 
 def _grid(runs: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:

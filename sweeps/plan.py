@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, FineTune, SweepConfig, Task2Vec
+from sweeps.config import EARLY, Bound, FineTune, SweepConfig, Task2Vec, TauSearch
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import EMBED, FINETUNE, SCORE, TASK2VEC
+from sweeps.versions import BOUND, EMBED, FINETUNE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
@@ -29,6 +29,8 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
             if config.finetune is not None:
                 jobs += grid(config, model, task)
     jobs += task_embeddings(config, models, tasks)
+    if config.bound is not None:
+        jobs += bounds(config, config.bound, models, by_name)
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -93,6 +95,25 @@ def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) ->
     return Job("task2vec", TASK2VEC, probe, task, settings, needs=(_embed(config, probe, task).id,), cost=cost)
 
 
+def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Mapping[str, Task]) -> list[Job]:
+    """The bound on every task but the reference itself, from every reference, through every model."""
+    for name in asked.references:
+        if name not in tasks:
+            raise ConfigError(f"bound.references must be tasks of the sweep{did_you_mean(name, tasks)}")
+    settings = asked.model_dump(exclude={"references", "taus", "search"})
+    settings |= {"taus": list(asked.caps), "seed": config.seed}
+    jobs = []
+    for model in models:
+        for name in asked.references:
+            for task in (task for task in tasks.values() if task.name != name):
+                embeds = [_embed(config, model, each) for each in (task, tasks[name])]
+                whole = settings | {"embed": dict(embeds[0].settings)}
+                cost = 0.1 * len(asked.caps) + asked.unlabelled + 0.1 * asked.released
+                jobs.append(Job("bound", BOUND, model, task, whole, tasks[name],
+                                tuple(embed.id for embed in embeds), cost))  # fmt: skip
+    return jobs
+
+
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:
     """The study's grid of one (model, task): every learning rate, every repeat."""
     assert config.finetune is not None
@@ -130,6 +151,7 @@ class SearchPlan:
     trials: int
     seed: int
     grid: Sequence[Row] = field(default=(), compare=False)
+    table = "runs"
 
     @property
     def job(self) -> Job:
@@ -137,6 +159,82 @@ class SearchPlan:
         settings = {"finetune": dict(self.finetune), "low": self.low, "high": self.high, "trials": self.trials,
                     "seed": self.seed, "grid": [row["job"] for row in self.grid]}  # fmt: skip
         return Job("search", FINETUNE, self.model, self.task, settings)
+
+    @property
+    def space(self) -> Mapping[str, tuple[float, float]]:
+        """What is searched, log-uniformly."""
+        return {"learning_rate": (self.low, self.high)}
+
+    @property
+    def looks(self) -> tuple[int, int]:
+        """Steps of a trial, and how often it is looked at."""
+        return self.finetune["steps"], self.finetune["evaluations"]
+
+    def trial(self, number: int, values: Mapping[str, float]) -> Job:
+        """One trial of the search."""
+        settings = {**self.finetune, **values, "origin": "search", "search": self.job.id, "trial": number}
+        return Job("trial", FINETUNE, self.model, self.task, settings)
+
+    @staticmethod
+    def value(row: Row) -> float | None:
+        """What is maximised."""
+        return row["val_accuracy"]
+
+    @staticmethod
+    def curve(row: Row) -> Sequence[Row]:
+        """The looks at a trial that is measured."""
+        return row["curve"]
+
+
+@dataclass(frozen=True)
+class TauPlan:
+    """One (model, reference, target) whose cap is searched for the least bound on held-out examples."""
+
+    bound: Job
+    asked: TauSearch
+    grid: Sequence[Row] = field(default=(), compare=False)
+    table = "bounds"
+    looks = (1, 1)
+
+    @property
+    def job(self) -> Job:
+        """The search as a whole; its id is the ``search`` column of its trials."""
+        settings = {**self.bound.settings, **self.asked.model_dump(), "grid": [row["job"] for row in self.grid]}
+        return Job("tau", BOUND, self.bound.model, self.bound.task, settings, self.bound.reference)
+
+    @property
+    def trials(self) -> int:
+        """How many are tried beyond the grid."""
+        return self.asked.trials
+
+    @property
+    def seed(self) -> int:
+        """Of the searcher."""
+        return int(self.bound.settings["seed"])
+
+    @property
+    def space(self) -> Mapping[str, tuple[float, float]]:
+        """What is searched, log-uniformly."""
+        return self.asked.space
+
+    def trial(self, number: int, values: Mapping[str, float]) -> Job:
+        """One trial of the search."""
+        known = ("features", "classes", "per_class", "seed", "embed")
+        settings = {name: self.bound.settings[name] for name in known} | {
+            "head": self.asked.head, "steps": self.asked.steps, **values, "search": self.job.id, "trial": number,
+        }  # fmt: skip
+        return Job("tau_trial", BOUND, self.bound.model, self.bound.task, settings, self.bound.reference)
+
+    @staticmethod
+    def value(row: Row) -> float | None:
+        """What is maximised: minus the bound on held-out examples."""
+        return None if row["held_out"] is None else -float(row["held_out"])
+
+    @staticmethod
+    def curve(row: Row) -> Sequence[Row]:
+        """Nothing is looked at on the way."""
+        del row
+        return ()
 
 
 def finetune_settings(config: SweepConfig, repeat: int) -> dict[str, Any]:

@@ -81,15 +81,20 @@ def run(
         _note_plan(store, "measure", jobs)
         _note_plan(store, "search", ())
         _note_plan(store, "confirm", ())
+        _note_plan(store, "tau", ())
         _note_facts(store, models, tasks)
         hands.run("measure", jobs, settle, display)
         facts = _note_facts(store, models, tasks)
+        taus = picks.tau_searches(config, jobs, store.rows("bounds"))
+        _note_plan(store, "tau", [cell.job for cell in taus])
+        if taus:
+            hands.search("tau", taus, settle, display)
         if config.search is not None:
             runs = store.rows("runs", (job.id for job in jobs if job.kind == "finetune"))
             scores = store.rows("scores", (job.id for job in jobs if job.kind == "score"))
             cells = picks.searched(config, models, tasks, facts, scores, runs)
             _note_plan(store, "search", [cell.job for cell in cells])
-            hands.search(cells, settle, display)
+            hands.search("search", cells, settle, display)
             if config.search.confirm:
                 ids = {cell.job.id for cell in cells}
                 trials = [row for row in store.rows("runs") if row["search"] in ids]

@@ -1,8 +1,8 @@
 """SQL over the tables of one output folder, through DuckDB. Knows the views and no formula.
 
-``models, tasks, scores, runs, jobs, features, embeddings, regret, strategies, answer, accuracies, correlations,
-neighbours, plan``: the rows of the current sweep. ``all_scores, all_runs, all_jobs, all_features, all_embeddings`` hold
-everything ever measured in the folder, by earlier settings too.
+``models, tasks, scores, runs, jobs, features, embeddings, bounds, regret, strategies, answer, accuracies, correlations,
+neighbours, relatedness, plan``: the rows of the current sweep. ``all_scores, all_runs, all_jobs, all_features,
+all_embeddings, all_bounds`` hold everything ever measured in the folder, by earlier settings too.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 from sweeps.errors import ConfigError, OutputError
 from sweeps.store import SCHEMAS, Store
 
-MEASURED = ("jobs", "features", "scores", "runs", "embeddings")
+MEASURED = ("jobs", "features", "scores", "runs", "embeddings", "bounds")
 
 
 def connect(out: Path) -> duckdb.DuckDBPyConnection:
@@ -32,10 +32,12 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     planned = "job in (select job from plan)"
     for name in ("features", "scores", "embeddings"):
         connection.execute(f"create view {name} as select * from all_{name} where {planned}")
-    connection.execute(
-        f"create view runs as select * from all_runs where {planned} or search in (select job from plan)"
-    )
-    connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs)")
+    for name in ("runs", "bounds"):
+        connection.execute(
+            f"create view {name} as select * from all_{name} where {planned} or search in (select job from plan)"
+        )
+    connection.execute(f"create view jobs as select * from all_jobs where {planned} or job in (select job from runs) "
+                       "or job in (select job from bounds)")  # fmt: skip
     return connection
 
 

@@ -22,6 +22,7 @@ from sweeps.types import Outcome, Row
 SCHEMA_VERSION = 3
 
 _TEXT, _INT, _REAL, _WHEN = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", tz="UTC")
+_BOOL = pa.bool_()
 _CURVE = pa.list_(pa.struct([("step", _INT), ("train_loss", _REAL), ("val_accuracy", _REAL)]))
 
 # Columns that tell when and where, and so differ between two runs of the same job.
@@ -57,10 +58,20 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("units", pa.list_(_REAL)), ("head_accuracy", _REAL), ("seconds", _REAL),
     ],
     # facts: one part per entry
+    "bounds": [
+        ("job", _TEXT), ("model", _TEXT), ("reference", _TEXT), ("task", _TEXT), ("mode", _TEXT), ("tau", _REAL),
+        ("total", _REAL), ("reference_loss", _REAL), ("label_mismatch", _REAL), ("distribution_mismatch", _REAL),
+        ("lipschitz", _REAL), ("wasserstein", _REAL), ("by_label", _REAL), ("projected", _REAL), ("trivial", _REAL),
+        ("vacuous", _BOOL), ("floor", _REAL), ("start", _REAL), ("target_loss", _REAL), ("target_accuracy", _REAL),
+        ("held_out", _REAL), ("held_out_loss", _REAL), ("reported", _REAL), ("holds", _BOOL), ("gap", _REAL),
+        ("residual_prior", _REAL), ("residual_inverse", _REAL), ("confidence", _REAL), ("spread", _REAL),
+        ("classes_reference", _INT), ("classes", _INT), ("head", _TEXT), ("learning_rate", _REAL), ("search", _TEXT),
+        ("trial", _INT), ("seconds", _REAL), ("reason", _TEXT),
+    ],
     "models": [
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),
         ("input_size", _INT), ("upstream", _TEXT), ("upstream_size", _INT), ("upstream_accuracy", _REAL),
-        ("released", _REAL), ("pretrained", pa.bool_()), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
+        ("released", _REAL), ("pretrained", _BOOL), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
     ],
     "tasks": [
         ("task", _TEXT), ("source", _TEXT), ("group", _TEXT), ("classes", _INT), ("train", _INT), ("val", _INT),
@@ -90,6 +101,10 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "solved": [
         ("pool", _TEXT), ("strategy", _TEXT), ("budget", _INT), ("tasks", _INT), ("optimistic", _REAL),
         ("expected", _REAL), ("pessimistic", _REAL),
+    ],
+    "relatedness": [
+        ("score", _TEXT), ("against", _TEXT), ("over", _TEXT), ("of", _TEXT), ("compared", _INT), ("pearson", _REAL),
+        ("weighted_tau", _REAL),
     ],
     "comparisons": [
         ("pool", _TEXT), ("budget", _INT), ("strategy", _TEXT), ("versus", _TEXT), ("tasks", _INT),
@@ -123,7 +138,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     for name, columns in _COLUMNS.items()
 }
 DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "comparisons", "correlations", "proxies",
-           "neighbours", "answer")  # fmt: skip
+           "neighbours", "relatedness", "answer")  # fmt: skip
 
 
 def write_parquet(path: Path, data: pa.Table) -> None:

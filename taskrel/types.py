@@ -194,6 +194,91 @@ def _check(thing: str, number: float | None, low: float, high: float, rule: str)
 
 
 @dataclass(frozen=True)
+class BoundTerms:
+    """An upper bound, in nats, on the loss of a transformed reference classifier on a target task, term by term.
+
+    The inequality is exact on the examples it was computed from; it says nothing of unseen ones.
+
+    Args:
+        reference_loss: mean cross-entropy of the reference classifier over its classes in their new weights.
+        label_mismatch: entropy of the target's class given the reference's, at least 0.
+        wasserstein: distance between the transformed reference and the target, mass staying within its label.
+        tau: Lipschitz constant of the loss, the largest over all labels and label maps.
+        prior: [K_T] of the target.
+        wasserstein_by_label: [K_T] of which `wasserstein` is the mean under the prior.
+        tau_by_label: [K_T] exact constants, at most `tau`.
+        projected_by_label: [K_T] distances within the directions that the classifier looks at; at most those above.
+        target_loss: of the transformed classifier on the target, what is bounded; None without labels.
+        target_accuracy: of the same; None without labels.
+        floor: distance between two halves of the target, the part of `wasserstein` that no transform is to blame for;
+            None where no class has two examples, or where it was not asked for.
+        gap: how far above the true distance `wasserstein` can be; 0 where it is exact.
+        residual_prior: norm of B D - P_T; 0 to rounding unless a transform breaks the theorem's assumption.
+        residual_inverse: norm of A A^-1 - I.
+        examples_reference: how many examples were transported.
+        examples_target: to how many.
+    """
+
+    reference_loss: float
+    label_mismatch: float
+    wasserstein: float
+    tau: float
+    prior: tuple[float, ...]
+    wasserstein_by_label: tuple[float, ...]
+    tau_by_label: tuple[float, ...]
+    projected_by_label: tuple[float, ...]
+    target_loss: float | None
+    target_accuracy: float | None
+    floor: float | None
+    gap: float
+    residual_prior: float
+    residual_inverse: float
+    examples_reference: int
+    examples_target: int
+
+    @property
+    def distribution_mismatch(self) -> float:
+        """tau times the transport distance."""
+        return self.tau * self.wasserstein
+
+    @property
+    def total(self) -> float:
+        """The bound of the paper: the three terms."""
+        return self.reference_loss + self.label_mismatch + self.distribution_mismatch
+
+    @property
+    def total_by_label(self) -> float:
+        """The same with each label's own Lipschitz constant; at most `total`."""
+        return self.reference_loss + self.label_mismatch + self._summed(self.wasserstein_by_label)
+
+    @property
+    def total_projected(self) -> float:
+        """The same with distances in the directions the classifier looks at; at most `total_by_label`.
+
+        The loss does not change along the others, so mass may be moved there at no cost.
+        """
+        return self.reference_loss + self.label_mismatch + self._summed(self.projected_by_label)
+
+    def _summed(self, distances: tuple[float, ...]) -> float:
+        return math.fsum(p * t * w for p, t, w in zip(self.prior, self.tau_by_label, distances, strict=True))
+
+    @property
+    def trivial(self) -> float:
+        """Entropy of the target's prior: the loss of a classifier that looks at nothing."""
+        return -math.fsum(p * math.log(p) for p in self.prior if p > 0)
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether `total` says no more than the trivial value, to rounding."""
+        return self.total >= self.trivial - 1e-9
+
+    @property
+    def floor_mismatch(self) -> float | None:
+        """tau times the floor: what the third term would be between two halves of the target."""
+        return None if self.floor is None else self.tau * self.floor
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One model a strategy may pick, with what is known of it before looking at the task.
 

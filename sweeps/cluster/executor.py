@@ -66,7 +66,7 @@ class InlineExecutor:
 
 def end(trial: Trial, outcome: Outcome) -> Outcome:
     """Tell the search how a trial ended."""
-    rows = outcome.rows.get("runs", [])
+    rows = outcome.rows.get(trial.cell.cell.table, [])
     trial.cell.finish(trial, rows[0] if rows else None)
     return outcome
 

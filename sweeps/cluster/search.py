@@ -1,4 +1,4 @@
-"""The search over learning rates: which trial next, and does it go on? Ray Tune's own searcher and scheduler decide.
+"""The searches: which trial next, and does it go on? Ray Tune's own searcher and scheduler decide.
 
 Each (model, task) has its own ``OptunaSearch`` and its own ``ASHAScheduler``, started from the grid's runs, and at
 most one trial at a time: so what it asks and what it stops depend on its own results only, never on timing, and the
@@ -14,9 +14,10 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from sweeps.jobs.runs import evaluation_steps
-from sweeps.plan import SearchPlan
+from sweeps.plan import SearchPlan, TauPlan
 from sweeps.types import Job, Point, Row
-from sweeps.versions import FINETUNE
+
+Plan = SearchPlan | TauPlan
 
 
 @dataclass
@@ -30,62 +31,65 @@ class Trial:
 
 
 class CellSearch:
-    """Optuna asks for learning rates and ASHA stops trials, for one cell, one trial at a time."""
+    """Optuna asks for values and ASHA stops trials, for one cell, one trial at a time."""
 
-    def __init__(self, cell: SearchPlan) -> None:
+    def __init__(self, cell: Plan) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        steps = evaluation_steps(cell.finetune["steps"], cell.finetune["evaluations"])
+        steps = evaluation_steps(*cell.looks)
         self.cell, self.asked = cell, 0
         self.waiting: Trial | None = None
         self.flying: Trial | None = None
         self._searcher = OptunaSearch(
-            space={"learning_rate": optuna.distributions.FloatDistribution(cell.low, cell.high, log=True)},
-            sampler=optuna.samplers.TPESampler(seed=cell.seed, n_startup_trials=2),
-            metric="val_accuracy", mode="max",
+            space={name: optuna.distributions.FloatDistribution(low, high, log=True)
+                   for name, (low, high) in cell.space.items()},
+            sampler=optuna.samplers.TPESampler(seed=cell.seed, n_startup_trials=2), metric="value", mode="max",
         )  # fmt: skip
-        self._scheduler = ASHAScheduler(time_attr="step", metric="val_accuracy", mode="max", max_t=steps[-1],
+        self._scheduler = ASHAScheduler(time_attr="step", metric="value", mode="max", max_t=steps[-1],
                                         grace_period=steps[0], reduction_factor=2)  # fmt: skip
-        for row in cell.grid:
-            self._start_from(row)
+        for number, row in enumerate(cell.grid):
+            self._start_from(number, row)
 
-    def _start_from(self, row: Row) -> None:
+    def _start_from(self, number: int, row: Row) -> None:
         """Tell both what the grid already measured."""
-        if row["val_accuracy"] is not None and self.cell.low <= row["learning_rate"] <= self.cell.high:
-            self._searcher.add_evaluated_point({"learning_rate": row["learning_rate"]}, row["val_accuracy"])
-        name = f"grid-{row['learning_rate']}"
+        value, known = self.cell.value(row), all(row.get(name) is not None for name in self.cell.space)
+        if (
+            value is not None
+            and known
+            and all(low <= row[name] <= high for name, (low, high) in self.cell.space.items())
+        ):
+            self._searcher.add_evaluated_point({name: row[name] for name in self.cell.space}, value)
+        name = f"grid-{number}"
         self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))
-        for point in row["curve"]:
+        for point in self.cell.curve(row):
             self._decide(name, Point(**point))
 
     def _decide(self, name: str, point: Point) -> bool:
-        result = {"step": point.step, "val_accuracy": point.val_accuracy}
+        result = {"step": point.step, "value": point.val_accuracy}
         action = self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=name), result)
-        return action == TrialScheduler.CONTINUE or point.step >= self.cell.finetune["steps"]
+        return action == TrialScheduler.CONTINUE or point.step >= self.cell.looks[0]
 
-    def next(self, recorded: Callable[[str], Row | None]) -> Trial | None:
+    def next(self, recorded: Callable[[str, str], Row | None]) -> Trial | None:
         """The trial to run next, after replaying those already measured; None when one flies or all are asked."""
         if self.flying is not None:
             return None
         while self.waiting is None and self.asked < self.cell.trials:
             trial = self._ask()
-            row = recorded(trial.job.id)
+            row = recorded(self.cell.table, trial.job.id)
             if row is None:
                 self.waiting = trial
             else:
-                for point in row["curve"]:
+                for point in self.cell.curve(row):
                     self.report(trial, Point(**point))
                 self.finish(trial, row)
         return self.waiting
 
     def _ask(self) -> Trial:
         index, self.asked = self.asked, self.asked + 1
-        rate = float(self._searcher.suggest(str(index))["learning_rate"])
+        asked = self._searcher.suggest(str(index))
         self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=str(index)))
-        settings = {**self.cell.finetune, "learning_rate": rate, "origin": "search", "search": self.cell.job.id,
-                    "trial": index}  # fmt: skip
-        return Trial(self, Job("trial", FINETUNE, self.cell.model, self.cell.task, settings))
+        return Trial(self, self.cell.trial(index, {name: float(asked[name]) for name in self.cell.space}))
 
     def report(self, trial: Trial, point: Point) -> bool:
         """Note a point; False means that ASHA stops the trial here."""
@@ -93,10 +97,10 @@ class CellSearch:
         return self._decide(str(trial.job.settings["trial"]), point)
 
     def finish(self, trial: Trial, row: Row | None) -> None:
-        """Note how a trial ended: its ``runs`` row, or None when it failed."""
+        """Note how a trial ended: its row, or None when it failed."""
         self.flying = self.waiting = None
-        value = None if row is None else row["val_accuracy"]
-        result = None if value is None else {"val_accuracy": value}
+        value = None if row is None else self.cell.value(row)
+        result = None if value is None else {"value": value}
         self._searcher.on_trial_complete(str(trial.job.settings["trial"]), result, error=value is None)
 
     def retry(self, trial: Trial) -> None:
@@ -108,7 +112,7 @@ class CellSearch:
 class Searches:
     """All cells of a sweep; hands out trials in a fixed order of cells."""
 
-    def __init__(self, cells: Iterable[SearchPlan], recorded: Callable[[str], Row | None]) -> None:
+    def __init__(self, cells: Iterable[Plan], recorded: Callable[[str, str], Row | None]) -> None:
         self.cells = [CellSearch(cell) for cell in cells]
         self._recorded = recorded
 

@@ -74,7 +74,9 @@ class Worker:
             return self._outcome(job, {}, fault, clock, attempt)
 
     def advance(self, job: Job, attempt: int = 1) -> Point | Outcome:
-        """Take a fine-tuning to its next evaluation, or to its end. A job that was not the last one starts afresh."""
+        """Take a trial to its next evaluation, or to its end. A job that was not the last one starts afresh."""
+        if job.kind != "trial":  # only a fine-tuning is looked at on its way
+            return self.run(job, attempt)
         if self._open is None or self._open[0] != job.id:
             from sweeps.jobs.finetune import advance
 
@@ -102,7 +104,7 @@ class Worker:
         if fault is not None:
             self.context.forget()
         for row in (row for part in rows.values() for row in part):
-            row["seconds"] = seconds
+            row["seconds"] = row.get("seconds") or seconds  # a job of several rows times each
         for row in rows.get("features", []):
             row["images_per_second"] = (row["train"] + row["val"]) / seconds
         place = {

@@ -10,6 +10,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "score": "sweeps.jobs.score:run",
         "early": "sweeps.jobs.early:run",
         "task2vec": "sweeps.jobs.task2vec:run",
+        "bound": "sweeps.jobs.bound:run",
+        "tau_trial": "sweeps.jobs.bound:trial",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",
         "pretrain": "sweeps.jobs.pretrain:run",

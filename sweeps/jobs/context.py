@@ -13,7 +13,7 @@ from sweeps.tasks.load import Preprocess, pixels
 from sweeps.types import Model, Task
 from sweeps.zoo.load import Loaded, load
 
-KEPT = 2  # the features being scored, and those of a reference task
+KEPT = 4  # the features being scored, those of a reference task, and its classifiers of either kind
 
 
 @dataclass

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sweeps.config import SweepConfig
 from sweeps.fingerprint import fingerprint
+from sweeps.picks import scores
 from sweeps.provenance import provenance
 from sweeps.store import DERIVED, Store
 from sweeps.types import Row
@@ -40,7 +41,7 @@ def build(store: Store, config: SweepConfig, faults: Mapping[str, str], *, fresh
     derived = analyse(
         store, seed=config.seed, pools=config.pools, budgets=judged.budgets, strategies=judged.strategies,
         bootstrap=judged.bootstrap, answer_strategy=judged.answer, answer_budget=judged.answer_budget,
-        proxies=config.proxies, faults=faults,
+        proxies=scores(config), faults=faults,
     )  # fmt: skip
     mark.unlink(missing_ok=True)
     write(store, derived)

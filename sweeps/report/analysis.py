@@ -5,11 +5,12 @@ silence: every strategy, budget or cell that could not be judged is a note.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+from sweeps.report import relatedness
 from sweeps.report.cells import Cells, accuracies
 from sweeps.report.choice import Ground, answers
 from sweeps.report.duels import comparisons
@@ -65,6 +66,9 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     """
     evidence = gather(store, faults)
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
+    related = relatedness.scores(evidence.bounds, cells.rows, evidence.task_names, evidence.pool)
+    linear = [row for row in evidence.scores if row["proxy"] == "linear"]
+    evidence = replace(evidence, scores=[*evidence.scores, *related])
     near = distances(evidence.embeddings, evidence.task_names)
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
@@ -83,6 +87,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "solved": judged.solved,
         "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
+        "relatedness": relatedness.agreement(related, linear, cells.rows, evidence.task_names, evidence.pool),
         "proxies": trust(cells, evidence.task_names, views, question),
         "neighbours": near,
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),

@@ -11,8 +11,8 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "finetune", "search", "confirm")
-STAGE: Mapping[str, str] = {"trial": "search"}
+ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "finetune", "search", "confirm")
+STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
 
 def stage_of(job: Row) -> str:
@@ -62,6 +62,7 @@ class Evidence:
     runs: list[Row]
     faults: Mapping[str, str] = field(default_factory=dict)
     embeddings: list[Row] = field(default_factory=list)
+    bounds: list[Row] = field(default_factory=list)
 
     @cached_property
     def task_names(self) -> list[str]:
@@ -103,7 +104,7 @@ class Evidence:
     @cached_property
     def _status(self) -> dict[str, str]:
         """Planned job -> how it ended; a search has ended once it has a trial."""
-        searched = {row["search"]: "ok" for row in self.runs if row["search"]}
+        searched = {row["search"]: "ok" for row in (*self.runs, *self.bounds) if row["search"]}
         return searched | {row["job"]: row["status"] for row in self.jobs}
 
     @cached_property
@@ -158,6 +159,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
         runs=planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned),
         faults=faults or {},
         embeddings=planned_only(store.rows("embeddings"), planned),
+        bounds=planned_only(store.rows("bounds"), planned),
     )
 
 
@@ -172,4 +174,4 @@ def _scores(store: Store) -> list[Row]:
 
 def _search(job: Row) -> str | None:
     """The search that a trial belongs to."""
-    return json.loads(job["content"])["settings"].get("search") if job["kind"] == "trial" else None
+    return json.loads(job["content"])["settings"].get("search") if job["kind"] in STAGE else None

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sweeps.errors import OutputError
-from sweeps.report import figures, neighbours, panels, study, tables, words
+from sweeps.report import figures, neighbours, panels, relatedness, study, tables, terms, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
 from sweeps.report.forest import forest
@@ -83,7 +83,8 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     rows, evidence = derived.tables, derived.evidence
     sections = [
         _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _duels(rows), _hits(rows),
-        _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _accuracies(evidence, rows),
+        _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _bounds(evidence, rows),
+        _accuracies(evidence, rows),
         _searches(evidence, rows), _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes),
         _models(evidence),
     ]  # fmt: skip
@@ -267,6 +268,23 @@ def _drawn(evidence: Evidence, answer: Sequence[Row], trusted: Sequence[Row]) ->
 def _scatter(evidence: Evidence, rows: dict[str, list[Row]], name: str) -> str:
     accuracies = [row for row in rows["accuracies"] if row["model"] not in evidence.scratch]
     return panels.scatter(evidence.scores, accuracies, rows["answer"], rows["correlations"], name, evidence.task_names)
+
+
+def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    title, found = "How related are the tasks?", evidence.bounds
+    if not found:
+        planned = any(row["kind"] == "bound" for row in evidence.plan)
+        return Section("bounds", title, missing="No bound has been computed yet." if planned
+                       else "This sweep computes no bounds: it has no [bound] section.")  # fmt: skip
+    tuned = relatedness.tuned_taus(found, rows["accuracies"], evidence.task_names, evidence.pool)
+    names = words.listing(dict.fromkeys(row["reference"] for row in found))
+    lead = (f"An upper bound, in nats, on what a linear head on frozen features loses on a task, from the reference "
+            f"{names}: its classes re-weighted and matched, its features moved. Lower is more related.")  # fmt: skip
+    return Section("bounds", title, lead, notes=terms.said(found, tuned),
+                   pictures=_pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
+                   folded=[Folded("The terms over tau", _markup(svg))
+                           for svg in [terms.curves(found, evidence.task_names, evidence.pool)] if svg],
+                   more=[terms.agreement(rows["relatedness"])] if rows["relatedness"] else [])  # fmt: skip
 
 
 def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:

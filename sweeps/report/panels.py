@@ -18,7 +18,7 @@ from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
-           "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5"}  # fmt: skip
+           "bound": "s-agnostic", "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -162,7 +162,7 @@ def panel_title(axes: Axes, left: str, right: str, below: str = "") -> None:
                   fontsize=10, color=colour("muted"))  # fmt: skip
 
 
-def grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D], name: str, label: str,
+def grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D | Patch], name: str, label: str,
           sides: tuple[str, str], *, head: int = 26) -> str:  # fmt: skip
     """Small multiples in four columns: one legend, axis labels only at the rim.
 

@@ -20,6 +20,12 @@ _PROXIES = {
     "ncti_ncc": "NCTI NCC", "ncti_vc": "NCTI VC", "etran": "ETran", "pactran": "PACTran", "nleep": "NLEEP",
     "leep": "LEEP", "eep": "EEP", "nce": "NCE", "otce": "OTCE", "released": "release year",
     "static_rank": "rank on other tasks", "rank_mean": "mean rank", "task2vec": "Task2Vec",
+    "relatedness": "task-relatedness", "relatedness_0.1": "task-relatedness, τ 0.1",
+    "relatedness_tuned": "task-relatedness, tuned τ",
+    "relatedness_least": "task-relatedness, least over τ",
+    "relatedness_loss": "loss of the transformed head",
+    "relatedness_unlabelled": "task-relatedness, unlabelled",
+    "relatedness_released": "task-relatedness, as released",
 }  # fmt: skip
 
 

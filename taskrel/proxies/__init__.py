@@ -312,6 +312,28 @@ _TABLE = (
         summary="minus the conditional entropy of labels given those of a reference task, by optimal transport",
         invariant_to=frozenset({"shift", "scale", "rotation"}),
     ),
+    Proxy(
+        name="task_relatedness",
+        function="taskrel.proxies.task_relatedness:score",
+        version=1,
+        needs=frozenset({"features", "labels", "reference"}),
+        range=(-inf, 0.0),
+        cost="fit",
+        citation="Mehra et al., Understanding the transferability of representations via task-relatedness, 2024",
+        summary="minus a bound on the loss of a linear head, from a transformed reference task",
+        invariant_to=frozenset({"shift", "scale"}),
+    ),
+    Proxy(
+        name="task_relatedness_unlabelled",
+        function="taskrel.proxies.task_relatedness:unlabelled",
+        version=1,
+        needs=frozenset({"features", "reference"}),
+        range=(-inf, 0.0),
+        cost="fit",
+        citation="Mehra et al., Understanding the transferability of representations via task-relatedness, 2024",
+        summary="the same bound on the task that pseudo-labels make of the target",
+        invariant_to=frozenset({"shift", "scale"}),
+    ),
 )
 
 PROXIES: Mapping[str, Proxy] = MappingProxyType({proxy.name: proxy for proxy in _TABLE})

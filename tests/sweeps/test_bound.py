@@ -1,0 +1,169 @@
+"""Bounds in the sweep: the plan, the job, the search over tau, scores of bounds and their agreement with accuracy."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweeps import picks
+from sweeps.config import SweepConfig, parse
+from sweeps.errors import ConfigError
+from sweeps.hands import How
+from sweeps.plan import TauPlan, measurements
+from sweeps.report import relatedness, terms
+from sweeps.run import run
+from sweeps.store import Store
+from sweeps.tasks import registry as tasks_registry
+from sweeps.types import Job, Row
+from sweeps.zoo import registry as zoo_registry
+
+MODELS = ("mini_mobilenet_v1.mininet", "mini_resnet_v2_50.expert_cells")
+TASKS = ("mini/digits", "mini/textures")
+
+
+def config(**bound: object) -> SweepConfig:
+    section = {"references": ["mini/textures"], "taus": [1.0], "per_class": 10, **bound}
+    return parse({
+        "name": "bounds", "models": MODELS, "tasks": TASKS, "proxies": {"knn": {}}, "bound": section,
+        "finetune": {"learning_rates": [0.1], "steps": 2, "batch": 16, "repeats": 1, "evaluations": 1},
+        "regret": {"strategies": ["knn", "relatedness", "random"], "answer": "knn", "bootstrap": 20},
+    })  # fmt: skip
+
+
+def planned(sweep: SweepConfig) -> tuple[Job, ...]:
+    tasks, _ = tasks_registry.resolve(sweep)
+    return measurements(sweep, zoo_registry.resolve(sweep), tasks)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bounds")
+    run(config(search={"trials": 2}), out, How(executor="inline"))
+    return out
+
+
+def test_every_task_but_the_reference_is_bounded_and_taus_for_comparison_are_always_there() -> None:
+    jobs = [job for job in planned(config()) if job.kind == "bound"]
+    assert {(job.model.name, job.task.name, job.reference.name if job.reference else "") for job in jobs} == {
+        (model, "mini/digits", "mini/textures") for model in MODELS}  # fmt: skip
+    assert {tuple(job.settings["taus"]) for job in jobs} == {(0.02, 0.1, 1.0)}
+    embeds = {job.id for job in planned(config()) if job.kind == "embed"}
+    assert all(len(job.needs) == 2 and set(job.needs) <= embeds for job in jobs)
+
+
+def test_a_reference_that_is_not_of_the_sweep_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"bound\.references must be tasks of the sweep.*mini/textures"):
+        planned(config(references=["mini/texture"]))
+
+
+def test_strategies_may_read_bounds_only_where_there_are_any() -> None:
+    picks.check(config())
+    with pytest.raises(ConfigError, match="known"):
+        picks.check(config().model_copy(update={"bound": None}))
+
+
+def test_rows_hold_the_terms_and_every_bound_holds(swept: Path) -> None:
+    rows = Store(swept).rows("bounds")
+    labelled = [row for row in rows if row["mode"] == "labelled"]
+    assert len(labelled) == 2 * 3
+    for row in labelled:
+        parts = row["reference_loss"] + row["label_mismatch"] + row["distribution_mismatch"]
+        assert row["total"] == pytest.approx(parts)
+        assert row["target_loss"] <= row["total"] <= row["start"] + 1e-9
+        assert row["projected"] <= row["by_label"] + 1e-9 <= row["total"] + 2e-9
+        assert row["vacuous"] == (row["total"] >= row["trivial"])
+        assert row["held_out_loss"] <= row["held_out"]
+        assert row["trivial"] == pytest.approx(np.log(10), rel=0.01)
+        assert row["seconds"] > 0
+    unlabelled = [row for row in rows if row["mode"] == "unlabelled"]
+    assert len(unlabelled) == 2
+    assert all(row["target_loss"] is None and 0 < row["confidence"] <= 1 for row in unlabelled)
+
+
+def test_the_search_tries_caps_for_the_least_held_out_bound(swept: Path) -> None:
+    rows = Store(swept).rows("bounds")
+    searched = [row for row in rows if row["mode"] == "searched"]
+    assert len(searched) == 2 * 2
+    assert all(0.002 <= row["tau"] <= 2 and row["search"] and row["held_out"] > 0 for row in searched)
+    found = Store(swept).rows("plan")
+    assert {row["job"] for row in found if row["kind"] == "tau"} == {row["search"] for row in searched}
+    again = run(config(search={"trials": 2}), swept, How(executor="inline"))
+    assert not again.failures
+    assert len(Store(swept).rows("bounds")) == len(rows)  # nothing is measured twice
+
+
+def test_bounds_become_scores_and_a_section(swept: Path) -> None:
+    store = Store(swept)
+    names = {row["proxy"] for row in store.rows("proxies")}
+    assert {
+        "relatedness",
+        "relatedness_0.1",
+        "relatedness_least",
+        "relatedness_loss",
+        "relatedness_unlabelled",
+    } <= names
+    page = (swept / "report.html").read_text()
+    assert "How related are the tasks?" in page
+    assert "distribution mismatch" in page
+    least = {(row["model"], row["task"]): row["held_out"] for row in store.rows("bounds") if row["held_out"]}
+    assert least  # the text above says what they come to
+    assert "the bound holds in 2 of 2 cases" in page
+
+
+def test_a_tau_plan_is_the_same_job_for_the_same_settings() -> None:
+    sweep = config(search={"trials": 2, "head": "penalty"})
+    assert sweep.bound is not None
+    assert sweep.bound.search is not None
+    job = next(job for job in planned(sweep) if job.kind == "bound")
+    cell = TauPlan(job, sweep.bound.search)
+    assert set(cell.space) == {"tau", "learning_rate"}
+    one, two = (cell.trial(0, {"tau": 0.1, "learning_rate": 1e-4}) for _ in range(2))
+    assert one.id == two.id != cell.trial(0, {"tau": 0.2, "learning_rate": 1e-4}).id
+    assert TauPlan.value({"held_out": 2.5}) == -2.5
+    assert TauPlan.value({"held_out": None}) is None
+
+
+def bound(model: str, task: str, tau: float, total: float | None, mode: str = "labelled", **more: object) -> Row:
+    row = dict.fromkeys(
+        ("reference_loss", "label_mismatch", "distribution_mismatch", "held_out", "target_loss", "reported")
+    )
+    return {**row, "model": model, "task": task, "tau": tau, "total": total, "mode": mode, "reference": "r",
+            "seconds": 1.0, "trivial": 2.0, "vacuous": True, **more}  # fmt: skip
+
+
+def test_a_score_is_minus_the_least_bound_over_references() -> None:
+    rows = [bound("a", "t", 0.02, 2.0), bound("a", "t", 0.02, 1.5), bound("b", "t", 0.02, None)]
+    found = [row for row in relatedness.scores(rows, [], ["t"], ["a", "b"]) if row["proxy"] == "relatedness"]
+    assert [(row["model"], row["value"]) for row in found] == [("a", -1.5)]
+
+
+def test_the_tuned_cap_is_chosen_on_other_tasks() -> None:
+    best = {"t": "a", "u": "a", "v": "b"}
+    rows = []
+    for task, winner in best.items():
+        for model in "ab":
+            right = 1.0 if model == winner else 2.0
+            # At 0.02 the bound is right on t and u, at 1 on v.
+            rows += [bound(model, task, 0.02, right if task != "v" else 3 - right),
+                     bound(model, task, 1.0, right if task == "v" else 3 - right)]  # fmt: skip
+    accuracies = [{"task": task, "model": model, "accuracy": 0.9 if model == winner else 0.5}
+                  for task, winner in best.items() for model in "ab"]  # fmt: skip
+    assert relatedness.tuned_taus(rows, accuracies, ["t", "u", "v"], ["a", "b"]) == {"t": 0.02, "u": 0.02, "v": 0.02}
+    assert relatedness.tuned_taus(rows, accuracies[:2], ["t"], ["a", "b"]) == {}
+
+
+def test_agreement_is_over_models_and_over_tasks() -> None:
+    tasks, models = ["t", "u", "v"], ["a", "b", "c"]
+    scores = [{"proxy": "relatedness", "task": task, "model": model, "value": t + m}
+              for t, task in enumerate(tasks) for m, model in enumerate(models)]  # fmt: skip
+    accuracies = [{"task": task, "model": model, "accuracy": (t - m + 3) / 10}
+                  for t, task in enumerate(tasks) for m, model in enumerate(models)]  # fmt: skip
+    found = {(row["over"], row["of"]): row["pearson"]
+             for row in relatedness.agreement(scores, [], accuracies, tasks, models)}  # fmt: skip
+    assert [found["models", task] for task in tasks] == pytest.approx([-1, -1, -1])
+    assert [found["tasks", model] for model in models] == pytest.approx([1, 1, 1])
+
+
+def test_nothing_is_drawn_or_said_without_bounds() -> None:
+    assert terms.bars([], [], ["t"], ["m"]) == terms.curves([], ["t"], ["m"]) == ""
+    assert terms.said([], {}) == []
