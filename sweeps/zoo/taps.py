@@ -169,28 +169,35 @@ def extract(
     Raises:
         ModelError: no batches, or a layer whose shape changes from batch to batch.
     """
-    parts: dict[int, list[list[Tensor]]] = {}
+    plans: list[list[Plan]] = []
+    parts: list[dict[Plan, list[Tensor]]] = []
     for batch in batches:
-        if taps is None:
-            taps = find_taps(model, _at_least_two(batch))
-        plans = [[plan(tap.shape, size, zero_pool=zero_pool) for size in sizes] for tap in taps]
+        if not parts:
+            taps = find_taps(model, _at_least_two(batch)) if taps is None else taps
+            plans = [[plan(tap.shape, size, zero_pool=zero_pool) for size in sizes] for tap in taps]
+            # Sizes that pool a layer alike share its block.
+            parts = [{each: [] for each in wanted} for wanted in plans]
         with torch.inference_mode():
-            pooled = _forward(model, batch, taps, plans)
-        for i, size in enumerate(sizes):
-            layers = parts.setdefault(size, [[] for _ in taps])
-            for layer, values in zip(layers, pooled, strict=True):
-                layer.append(values[i].cpu())
+            pooled = _forward(model, batch, taps or (), [list(layer) for layer in parts])
+            for layer, values in zip(parts, pooled, strict=True):
+                for kept, value in zip(layer.values(), values, strict=True):
+                    # Turned while the batch is still in the cache.
+                    kept.append(value.cpu().T.contiguous())
     if taps is None or not parts:
         raise ModelError("batches must hold at least one example, got none")
+    blocks = [{each: _join(kept) for each, kept in layer.items()} for layer in parts]
     names = tuple(tap.name for tap in taps)
-    return {size: Layers(names, tuple(_columns(layer) for layer in layers)) for size, layers in parts.items()}
+    return {
+        size: Layers(names, tuple(layer[wanted[i]] for layer, wanted in zip(blocks, plans, strict=True)))
+        for i, size in enumerate(sizes)
+    }
 
 
-def _columns(parts: list[Tensor]) -> Tensor:
-    """The batches of one layer as one block with features along rows; empties the list."""
-    block = torch.cat([part.T for part in parts], dim=1)
+def _join(parts: list[Tensor]) -> Tensor:
+    """The batches [d, n] of one layer as one block [n, d] with features along rows; empties the list."""
+    block = torch.cat(parts, dim=1)
     parts.clear()
-    return block.contiguous().T
+    return block.T
 
 
 def _forward(model: nn.Module, batch: Batch, taps: Sequence[Tap], plans: Sequence[Sequence[Plan]]) -> list[list[Tensor]]:

@@ -107,7 +107,8 @@ def pool(layer: Tensor, plans: Sequence[Plan], mask: Tensor | None = None) -> li
     wanted = [_two(each, sides) for each in plans]
     for window in sorted(set(wanted)):
         known[window] = _average(layer, window, known)
-    return [known[window].permute(0, 2, 3, 1).flatten(1) for window in wanted]
+    flat = {window: cells.permute(0, 2, 3, 1).flatten(1) for window, cells in known.items()}
+    return [flat[window] for window in wanted]
 
 
 def _two(each: Plan, sides: tuple[int, int]) -> tuple[int, int]:
