@@ -227,7 +227,7 @@ class _Fold:
         weights, bias, logits = self.weights, self.bias, self.logits()
         ahead, momentum = (weights, bias, logits), 1.0
         # The curvature is a bound that the loss seldom reaches: try longer steps, and take back those that overshoot.
-        scale = 1.0
+        scale, slack = 1.0, 4 * torch.finfo(logits.dtype).eps
         for step in range(max_steps):
             loss, residual = _loss(ahead[2], self.target)
             residual, slope_bias = _apart(residual)
@@ -242,7 +242,7 @@ class _Fold:
                 change, change_bias = new - ahead[0], new_bias - ahead[1]
                 linear = float((slope * change).sum() + (slope_bias * change_bias).sum())
                 far = float(change.square().sum()) / rate + float(change_bias.square().sum()) / rate_bias
-                if _loss(new_logits, self.target)[0] - loss - linear <= far / 2 + 1e-7 * loss or scale >= 1:
+                if _loss(new_logits, self.target)[0] - loss - linear <= far / 2 + slack * loss or scale >= 1:
                     break
                 scale = min(1.0, 1.5 * scale)
             self.steps += 1
