@@ -22,15 +22,17 @@ import argparse
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
+import numpy as np
 import timm
 import torch
 from torch import Tensor
 
 import sweeps.zoo.mini  # noqa: F401  registers the embedded models
 from sweeps.zoo.taps import extract, find_taps
-from taskrel.head2toe import Layers, Search, cross_validate
+from taskrel.head2toe import CrossValidation, Layers, Search, cross_validate
 
 MODELS = {
     "mini_resnet_v2_50": (32, 128, (256, 1024, 4096)),
@@ -49,6 +51,12 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def plain_pass(model: torch.nn.Module, batches: list[Tensor]) -> None:
+    with torch.inference_mode():
+        for each in batches:
+            model(each)
+
+
 def extraction(names: list[str], rounds: int) -> None:
     print("model                   taps  plain ms/image  taps ms/image   ratio  fastest")
     for name in names:
@@ -57,12 +65,8 @@ def extraction(names: list[str], rounds: int) -> None:
         images = torch.randn(batch, 3, side, side).to(memory_format=torch.channels_last)
         batches, taps = [images] * max(1, 128 // batch // 4), find_taps(model, images[:2])
 
-        def plain(model: torch.nn.Module = model, batches: list[Tensor] = batches) -> None:
-            with torch.inference_mode():
-                for each in batches:
-                    model(each)
-
-        pairs = [(seconds(plain), seconds(lambda: extract(model, batches, sizes, taps=taps))) for _ in range(rounds)]
+        listen = partial(extract, model, batches, sizes, taps=taps)
+        pairs = [(seconds(partial(plain_pass, model, batches)), seconds(listen)) for _ in range(rounds)]
         one, two = (min(side) * 1e3 / (batch * len(batches)) for side in zip(*pairs, strict=True))
         ratio = median(b / a for a, b in pairs)
         print(f"{name:22s} {len(taps):5d} {one:15.2f} {two:14.2f} {ratio:7.2f} {two / one:8.2f}", flush=True)
@@ -105,7 +109,7 @@ def grid(features: int, classes: int, memory: int, threads: int) -> None:
     search = Search(memory=memory << 20)
     rows = torch.arange(800)
     total = sum(search.steps) * len(search.rates) * len(search.penalties) * search.folds
-    x = torch.cat([layers.rows(rows).blocks[i] * layers.scales[rows, i : i + 1] for i in range(LAYERS)], dim=1)
+    x = layers.columns(np.arange(features), rows=rows).contiguous()
     selecting = plain_step(x, labels[rows], classes, 1e-5, 7)
     final = []
     for fraction in search.fractions:
@@ -119,11 +123,14 @@ def grid(features: int, classes: int, memory: int, threads: int) -> None:
           f"{plain:.0f} s", flush=True)  # fmt: skip
     before = _resident()
     own = seconds(lambda: print_best(cross_validate({1: layers}, labels, classes, search)))
-    print(f"together {own:.1f} s, {plain / own:.0f}x; layers take {4 * 1000 * features / 2**20:.0f} MiB, the process held "
-          f"{before:.0f} MiB before and {_peak():.0f} MiB at its peak (of all it did), setting {memory} MiB", flush=True)
+    print(
+        f"together {own:.1f} s, {plain / own:.0f}x; layers take {4 * 1000 * features / 2**20:.0f} MiB, held "
+        f"{before:.0f} MiB before, {_peak():.0f} MiB at its peak (of all it did), setting {memory} MiB",
+        flush=True,
+    )
 
 
-def print_best(table) -> None:  # noqa: ANN001
+def print_best(table: CrossValidation) -> None:
     best = table.best
     print(f"best of {len(table.settings)}: {table.settings[best]}, accuracy {table.accuracy[best].mean():.3f}")
 

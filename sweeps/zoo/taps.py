@@ -22,6 +22,7 @@ from taskrel.head2toe.pooling import Plan, ZeroPool, plan, pool
 Batch = Tensor | Mapping[str, Tensor]
 Layout = Literal["NC", "NLC", "NCHW", "NHWC"]
 Part = Literal["", "cls", "unplaced"]
+_NORMS = ("norm1", "norm2", "norm3")
 _RANKS: dict[int, Layout] = {2: "NC", 3: "NLC"}
 
 
@@ -50,7 +51,7 @@ class Tap:
         if self.part == "cls":
             return tensor[:, 0]
         if self.part == "unplaced":
-            tensor = tensor - model.pos_embed
+            tensor = tensor - model.get_parameter("pos_embed")
         if self.layout == "NHWC":
             tensor = tensor.permute(0, 3, 1, 2)
         return tensor.flatten(1) if len(self.shape) == 1 else tensor
@@ -126,8 +127,8 @@ def paper_taps(model: nn.Module, sample: Batch) -> list[Tap]:
         inside = [name for name in names if name.startswith("stages.") and name.split(".")[-1] in _NORMS]
         wanted: list[tuple[str, str, Part]] = [(n, n, "") for n in ("stem", *inside, "norm")]
         ends = [tap for tap in find_taps(model, sample) if len(tap.shape) == 1]
-    elif "blocks.0.mlp.act" in names and getattr(model, "pos_embed", None) is not None:
-        count = len(model.blocks)
+    elif "blocks.0.mlp.act" in names and "pos_embed" in dict(model.named_parameters()):
+        count = len({name.split(".")[1] for name in names if name.startswith("blocks.")})
         inside = [f"blocks.{i}.{end}" for i in range(count) for end in ("norm1", "attn", "mlp.act", "mlp")]
         wanted = [("root_output_with_cls", "pos_drop", "unplaced"), ("position_embedded_input", "pos_drop", "")]
         wanted += [(n, n, "") for n in (*inside, "norm")]
@@ -143,9 +144,6 @@ def paper_taps(model: nn.Module, sample: Batch) -> list[Tap]:
         shape = tap.shape[1:] if part == "cls" else tap.shape
         taps.append(Tap(name, module, "output", tap.layout, shape, part))
     return taps + ends
-
-
-_NORMS = ("norm1", "norm2", "norm3")
 
 
 def extract(
@@ -200,7 +198,9 @@ def _join(parts: list[Tensor]) -> Tensor:
     return block.T
 
 
-def _forward(model: nn.Module, batch: Batch, taps: Sequence[Tap], plans: Sequence[Sequence[Plan]]) -> list[list[Tensor]]:
+def _forward(
+    model: nn.Module, batch: Batch, taps: Sequence[Tap], plans: Sequence[Sequence[Plan]]
+) -> list[list[Tensor]]:
     """One pass over a batch: [taps][sizes] pooled values on the device."""
     pooled: list[list[Tensor] | None] = [None] * len(taps)
     mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None

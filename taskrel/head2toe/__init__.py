@@ -15,7 +15,13 @@ from taskrel.head2toe.affinity import domain_affinity
 from taskrel.head2toe.layers import Layers, share_per_layer
 from taskrel.head2toe.pooling import Plan, plan, pool
 from taskrel.head2toe.protocol import (
-    FIXED, CrossValidation, Head2ToeScore, accuracy, cross_validate, folds, head2toe_score,
+    FIXED,
+    CrossValidation,
+    Head2ToeScore,
+    accuracy,
+    cross_validate,
+    folds,
+    head2toe_score,
 )  # fmt: skip
 from taskrel.head2toe.training import AS_RELEASED, Data, Head2Toe, Search, Setting, fit
 

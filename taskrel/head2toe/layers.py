@@ -165,7 +165,8 @@ def _chunks(length: int, step: int) -> Iterator[tuple[int, int]]:
 
 def _row_norms(block: Tensor) -> Tensor:
     """[n] norms of the rows [n, d], summed over pieces of columns: 50x faster than a norm along strided memory."""
-    return sum(block[:, a:b].T.square().sum(dim=0) for a, b in _chunks(block.shape[1], 4096)).sqrt()
+    squares = [block[:, a:b].T.square().sum(dim=0) for a, b in _chunks(block.shape[1], 4096)]
+    return torch.stack(squares).sum(dim=0).sqrt()
 
 
 def unit_rows(block: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def adam_heads(
         spec/head2toe.md section 2.1; the norm of a row of zeros has gradient 0 here, where the authors' has none.
     """
     batches = batches or Batches()
-    n, features = x.shape
+    features = x.shape[1]
     each = 5 * classes * features * x.element_size()
     together = memory // each
     if not together:

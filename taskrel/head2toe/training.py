@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from taskrel.head2toe.layers import Indices, Layers
 from taskrel.head2toe.recipe import Batches, adam_heads
 from taskrel.head2toe.select import rank, select
 
+_BATCHES = Batches()
 FRACTIONS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -51,7 +53,7 @@ class Search:
     rates: tuple[float, ...] = (1.0, 0.1)
     steps: tuple[int, ...] = (500, 5000)
     recipe: Literal["exact", "adam"] = "exact"
-    batches: Batches = Batches()
+    batches: Batches = _BATCHES
     folds: int = 5
     split: Literal["clean", "as_released"] = "clean"
     memory: int = 1 << 30
@@ -129,9 +131,7 @@ class Head2Toe:
         return 4 * (self.weights.numel() + self.bias.numel()) + -(-features // 8)
 
 
-def outcomes(
-    data: Data, search: Search, pairs: Sequence[tuple[Tensor, Tensor]], *, seed: int = 0
-) -> Iterator[Outcome]:
+def outcomes(data: Data, search: Search, pairs: Sequence[tuple[Tensor, Tensor]], *, seed: int = 0) -> Iterator[Outcome]:
     """The predictions of every setting, for each pair of (training, other) examples.
 
     Args:
@@ -150,8 +150,9 @@ def outcomes(
     optima = group_lasso(data.layers, data.labels, data.classes, search.penalties, train=train, memory=search.memory)
     whole = _whole(data, search)
     for pair, (rows, others) in enumerate(pairs):
-        kept = {(lasso.penalty, fraction): columns for lasso in optima[pair]
-                for fraction, columns in _selections(rank(lasso.strength, lasso.gradient), search.fractions)}  # fmt: skip
+        orders = [(lasso.penalty, rank(lasso.strength, lasso.gradient)) for lasso in optima[pair]]
+        kept = {(penalty, fraction): columns for penalty, order in orders
+                for fraction, columns in _selections(order, search.fractions)}  # fmt: skip
         for setting, predicted in _sgd_predictions(data, search, kept, whole, (rows, others)):
             yield Outcome(pair, setting, len(kept[setting.penalty, setting.fraction]), predicted)
 
@@ -241,11 +242,11 @@ def _adam_fits(data: Data, search: Search, rows: Tensor, seed: int) -> Iterator[
     labels, everything = data.labels[rows], np.arange(data.layers.features)
     x = data.layers.columns(everything, rows=rows)
     names = [(rate, penalty) for rate in search.rates for penalty in search.penalties]
-    common = {"batches": search.batches, "seed": seed, "memory": search.memory}
+    train = partial(adam_heads, batches=search.batches, seed=seed, memory=search.memory)
     for steps in search.steps:
-        weights, _ = adam_heads(x, labels, data.classes, names, steps=steps, **common)
+        weights, _ = train(x, labels, data.classes, names, steps=steps)
         for (rate, penalty), strength in zip(names, torch.linalg.vector_norm(weights, dim=1), strict=True):
             for fraction, kept in _selections(rank(strength), search.fractions):
                 own = data.layers.columns(kept, rows=rows, renormalise=True)
-                final, bias = adam_heads(own, labels, data.classes, [(rate, 0.0)], steps=steps, **common)
+                final, bias = train(own, labels, data.classes, [(rate, 0.0)], steps=steps)
                 yield Head2Toe(Setting(data.target, penalty, fraction, rate, steps), kept, final[0], bias[0])

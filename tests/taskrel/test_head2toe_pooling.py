@@ -162,7 +162,7 @@ def test_what_is_kept_is_normalised_anew_and_empty_layers_go():
 def test_layers_refuse_what_is_no_layer():
     with pytest.raises(ValueError, match="one n"):
         Layers(("a", "b"), (torch.ones(3, 2), torch.ones(2, 2)))
-    with pytest.raises(ValueError, match="finite.*b"):
+    with pytest.raises(ValueError, match=r"finite.*b"):
         Layers(("a", "b"), (torch.ones(3, 2), torch.full((3, 2), torch.nan)))
     with pytest.raises(ValueError, match="one per name"):
         Layers(("a",), ())

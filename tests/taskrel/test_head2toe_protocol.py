@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskrel.head2toe import (
-    AS_RELEASED, Data, Layers, Search, Setting, accuracy, cross_validate, domain_affinity, fit, folds, head2toe_score,
+    AS_RELEASED,
+    Data,
+    Layers,
+    Search,
+    Setting,
+    accuracy,
+    cross_validate,
+    domain_affinity,
+    fit,
+    folds,
+    head2toe_score,
 )  # fmt: skip
 from taskrel.head2toe.recipe import Batches
 
@@ -123,7 +133,9 @@ def test_ties_go_to_fewer_features_then_more_penalty():
     assert top.sum() > 2
     chosen = table.settings[table.best]
     assert table.features[table.best] == table.features[top].min()
-    same = [s for s, t, f in zip(table.settings, top, table.features, strict=True) if t and f == table.features[top].min()]
+    same = [
+        s for s, t, f in zip(table.settings, top, table.features, strict=True) if t and f == table.features[top].min()
+    ]
     assert chosen.penalty == max(setting.penalty for setting in same)
 
 
@@ -133,7 +145,9 @@ def test_affinity():
         domain_affinity(0.5, 50.0)
 
 
-@pytest.mark.parametrize("change", [{"fractions": ()}, {"fractions": (2.0,)}, {"folds": 1}, {"recipe": "sgd"}, {"rates": (-1.0,)}])
+@pytest.mark.parametrize(
+    "change", [{"fractions": ()}, {"fractions": (2.0,)}, {"folds": 1}, {"recipe": "sgd"}, {"rates": (-1.0,)}]
+)
 def test_a_search_must_make_sense(change):
     with pytest.raises(ValueError, match="must"):
         replace(SMALL, **change)
