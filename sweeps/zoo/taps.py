@@ -179,8 +179,7 @@ def extract(
             pooled = _forward(model, batch, taps or (), [list(layer) for layer in parts])
             for layer, values in zip(parts, pooled, strict=True):
                 for kept, value in zip(layer.values(), values, strict=True):
-                    # Turned while the batch is still in the cache.
-                    kept.append(value.cpu().T.contiguous())
+                    kept.append(value.cpu())
     if taps is None or not parts:
         raise ModelError("batches must hold at least one example, got none")
     blocks = [{each: _join(kept) for each, kept in layer.items()} for layer in parts]
@@ -192,10 +191,10 @@ def extract(
 
 
 def _join(parts: list[Tensor]) -> Tensor:
-    """The batches [d, n] of one layer as one block [n, d] with features along rows; empties the list."""
-    block = torch.cat(parts, dim=1)
+    """The batches of one layer as one block [n, d] with features along rows; empties the list."""
+    block = torch.cat(parts)
     parts.clear()
-    return block.T
+    return block.T.contiguous().T
 
 
 def _forward(
@@ -213,7 +212,9 @@ def _forward(
             raise ModelError(f"layer {tap.name} must be {tap.shape} per example, got {tuple(layer.shape[1:])}")
         tokens = mask if mask is not None and layer.ndim == 3 and layer.shape[1] == mask.shape[1] else None
         if pooled[place] is None:  # a module that is called again is heard the first time
-            pooled[place] = pool(layer, plans[place], tokens)
+            values = pool(layer, plans[place], tokens)
+            # A layer kept as it is must not change with a later step of the model that works in place.
+            pooled[place] = [each.clone() if each.data_ptr() == layer.data_ptr() else each for each in values]
 
     with ExitStack() as stack:
         for place, tap in enumerate(taps):
