@@ -1,0 +1,31 @@
+"""Head2Toe the slow way: pooling by loops, the group lasso by plain proximal gradient steps on dense matrices."""
+
+import numpy as np
+
+
+def pooled(values, window):
+    """[n, rows, columns, c] averaged over whole windows of (rows, columns) in turn, flattened as they come."""
+    n, height, width, _ = values.shape
+    rows, columns = window
+    return np.stack([
+        np.concatenate([values[i, a : a + rows, b : b + columns].mean(axis=(0, 1))
+                        for a in range(0, height - rows + 1, rows) for b in range(0, width - columns + 1, columns)])
+        for i in range(n)
+    ])  # fmt: skip
+
+
+def group_lasso(x, onehot, penalty, steps=20000):
+    """(weights [D, C], bias [C], objective) of mean cross-entropy plus penalty times the sum of row norms."""
+    n = len(x)
+    weights, bias = np.zeros((x.shape[1], onehot.shape[1])), np.zeros(onehot.shape[1])
+    rate = 1 / (0.5 * np.linalg.eigvalsh(np.c_[x, np.ones(n)].T @ np.c_[x, np.ones(n)] / n)[-1])
+    for _ in range(steps):
+        probs = np.exp(x @ weights + bias)
+        probs /= probs.sum(axis=1, keepdims=True)
+        weights = weights - rate * x.T @ (probs - onehot) / n
+        bias = bias - rate * (probs - onehot).mean(axis=0)
+        norms = np.linalg.norm(weights, axis=1, keepdims=True)
+        weights = weights * np.maximum(1 - rate * penalty / np.maximum(norms, 1e-300), 0)
+    logs = x @ weights + bias
+    logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))
+    return weights, bias, -(logs * onehot).sum() / n + penalty * np.linalg.norm(weights, axis=1).sum()
