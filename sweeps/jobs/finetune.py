@@ -1,7 +1,8 @@
 """``finetune``: a new zero-started linear head and the whole model trained, by the recipe of its settings.
 
-Images follow the study's protocol (SGD with momentum), texts the field's (AdamW): :mod:`sweeps.jobs.recipes`. The same :class:`FineTuning` serves the grid, Tune's trials and the confirmation of what a search found, so the three
-give the same number for the same settings. No augmentation, the last step is the one that counts.
+Images follow the study's protocol (SGD with momentum), texts the field's (AdamW): :mod:`sweeps.jobs.recipes`. The
+same :class:`FineTuning` serves the grid, Tune's trials and the confirmation of what a search found, so the three give
+the same number for the same settings. No augmentation, the last step is the one that counts.
 """
 
 import math
