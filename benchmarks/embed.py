@@ -30,7 +30,7 @@ BATCH = 64
 
 def bare(model: Model, task: Task, folder: Path, side: int | None) -> float:
     """Images per second of a plain loop over train and val."""
-    loaded = load(model, image_size=side)
+    loaded = load(model, view={"image_size": side})
     geometry = loaded.geometry
     transform = timm.data.create_transform(input_size=(3, geometry.size, geometry.size), crop_pct=geometry.crop_pct,
                                            interpolation=geometry.interpolation, mean=loaded.mean.flatten().tolist(),
@@ -60,7 +60,7 @@ def compare(name: str, model: Model, task: Task, folder: Path, side: int | None)
     for _ in range(3):
         cache = Path(tempfile.mkdtemp())
         worker = Worker(Setup(cache=cache))
-        load(model, image_size=side)  # both sides with warm weights and imports
+        load(model, view={"image_size": side})  # both sides with warm weights and imports
         cold.append(ours(worker, model, task, side))
         warm.append(ours(worker, model, task, side))
         plain.append(bare(model, task, folder, side))

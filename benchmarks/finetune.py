@@ -30,24 +30,24 @@ def settings(steps: int, batch: int, side: int | None) -> dict:
 
 def bare(context: Context, model: Model, task: Task, steps: int, batch: int, side: int | None) -> float:
     """Steps per second of a plain loop, its evaluation on val and test included."""
-    loaded = load(model, classes=len(task.classes), image_size=side)
+    loaded = load(model, classes=len(task.classes), view={"image_size": side})
     module = loaded.module
-    data = {split: context.pixels(task, split, loaded.geometry) for split in ("train", "val", "test")}
+    data = {split: context.examples(task, split, loaded) for split in ("train", "val", "test")}
     begun = time.perf_counter()
-    images, labels = data["train"]
+    images, labels = data["train"], data["train"].labels
     optimiser = torch.optim.SGD(module.parameters(), lr=0.01, momentum=0.9)
     module.train()
     order = torch.randperm(len(images)).repeat(1 + steps * batch // len(images))
     for step in range(steps):
         index = order[step * batch : (step + 1) * batch]
         optimiser.zero_grad()
-        F.cross_entropy(module(loaded.normalise(images[index])), labels[index]).backward()
+        F.cross_entropy(module(images[index]), labels[index]).backward()
         optimiser.step()
     module.eval()
     with torch.inference_mode():
         for split in ("val", "test"):
-            for start in range(0, len(data[split][0]), 256):
-                module(loaded.normalise(data[split][0][start : start + 256])).argmax(1)
+            for start in range(0, len(data[split]), 256):
+                module(data[split][start : start + 256]).argmax(1)
     return steps / (time.perf_counter() - begun)
 
 

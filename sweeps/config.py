@@ -5,9 +5,10 @@ All faults of a file are reported at once, each with its dotted path and, for a 
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pyarrow as pa
 from pydantic import (
@@ -38,7 +39,9 @@ class _Frozen(BaseModel):
 
 
 class ModelEntry(_Frozen):
-    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder or a factory function."""
+    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder, a factory function, or a
+    language model, ``transformers:<hub id or folder>``.
+    """
 
     name: str
     source: str
@@ -59,23 +62,92 @@ class ModelEntry(_Frozen):
 
 
 class TaskEntry(_Frozen):
-    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed."""
+    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed.
+
+    With ``text``, labelled texts instead: a CSV, TSV, JSONL or Parquet file, or a folder of one file per split, at
+    ``path``; or ``dataset``, a Hugging Face dataset (``subset`` its configuration, ``revision`` pinned). ``text``,
+    ``pair`` and ``label`` name columns. Splits come from the column ``split``, from ``splits`` (train, val, test ->
+    file or the dataset's split), or from the seed.
+    """
 
     name: str
-    path: str
+    path: str | None = None
+    dataset: str | None = None
+    subset: str | None = None
+    revision: str | None = None
+    text: str | None = None
+    pair: str | None = None
+    label: str = "label"
+    split: str | None = None
+    splits: dict[Literal["train", "val", "test"], str] = {}
     group: str = "user"
     summary: str = ""
 
+    @model_validator(mode="after")
+    def _one_place(self) -> "TaskEntry":
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError(f"task {self.name!r}: either path or dataset must be given, "
+                             f"got {'both' if self.path else 'neither'}")  # fmt: skip
+        given = [key for key in ("dataset", "subset", "revision", "pair", "split", "splits") if getattr(self, key)]
+        if self.text is None and given:
+            raise ValueError(f"task {self.name!r}: text must name the column of the texts, got {given[0]} without it")
+        if self.split and self.splits:
+            raise ValueError(f"task {self.name!r}: split (a column) and splits (files) must not both be given")
+        return self
+
 
 class Embed(_Frozen):
-    """The one forward pass per (model, task). ``image_size`` overrides every model's own input size."""
+    """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
+
+    Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
+    ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
+    """
 
     batch: PositiveInt = 64
     image_size: PositiveInt | None = None
+    pooling: Literal["auto", "cls", "mean", "last"] = "auto"
+    layers: Literal["last", "mean"] = "last"
+    max_tokens: Annotated[int, Field(ge=4)] | None = None
+
+    def view(self, modality: str) -> dict[str, Any]:
+        """How a model sees an example of that modality: what an embedding and a fine-tuning must agree on."""
+        return self.model_dump(include=set(VIEWS[modality]))
+
+
+# What of [embed] reaches the jobs, by modality.
+VIEWS: Mapping[str, tuple[str, ...]] = {"image": ("image_size",), "text": ("pooling", "layers", "max_tokens")}
+
+
+class TextFineTune(_Frozen):
+    """The field's recipe for texts: AdamW, linear warm-up over a share of the steps, then linear decay to zero.
+
+    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here.
+    """
+
+    learning_rates: tuple[PositiveFloat, ...] = (1e-5, 2e-5, 5e-5)
+    steps: PositiveInt | None = None
+    batch: PositiveInt = 32
+    repeats: PositiveInt | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    schedule: Literal["constant", "linear"] = "linear"
+    evaluations: PositiveInt | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How models of one modality are fine-tuned: the grid, and every other setting of a run."""
+
+    learning_rates: tuple[float, ...]
+    repeats: int
+    settings: Mapping[str, Any]
 
 
 class FineTune(_Frozen):
-    """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation."""
+    """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation.
+
+    ``text`` is what differs for texts.
+    """
 
     learning_rates: tuple[PositiveFloat, ...] = (0.1, 0.01)
     steps: PositiveInt = 2500
@@ -84,9 +156,32 @@ class FineTune(_Frozen):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["constant", "step"] = "step"
     evaluations: PositiveInt = 5
+    text: TextFineTune = TextFineTune()
+
+    def recipe(self, modality: str) -> Recipe:
+        """The recipe of a modality."""
+        if modality == "image":
+            chosen = self.model_dump(exclude={"text"})
+        else:
+            shared = {"steps": self.steps, "repeats": self.repeats, "evaluations": self.evaluations}
+            chosen = {"optimiser": "adamw", **shared, **self.text.model_dump(exclude_none=True)}
+        return Recipe(chosen.pop("learning_rates"), chosen.pop("repeats"), chosen)
 
 
-class Search(_Frozen):
+class Range(_Frozen):
+    """The learning rates that are searched; as a section of ``[search]``, those for texts."""
+
+    low: PositiveFloat = 1e-6
+    high: PositiveFloat = 5e-4
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        return self
+
+
+class Search(Range):
     """Ray Tune over the learning rate (log-uniform; Optuna, stopped early by ASHA), started from the grid's values.
 
     ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are searched; ``trials`` counts the searched
@@ -99,12 +194,12 @@ class Search(_Frozen):
     low: PositiveFloat = 1e-3
     high: PositiveFloat = 0.5
     confirm: bool = True
+    text: Range = Range()
 
-    @model_validator(mode="after")
-    def _ordered(self) -> "Search":
-        if self.low >= self.high:
-            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
-        return self
+    def range(self, modality: str) -> tuple[float, float]:
+        """The least and the greatest learning rate searched on tasks of a modality."""
+        place = self if modality == "image" else self.text
+        return place.low, place.high
 
 
 class TauSearch(_Frozen):
@@ -298,10 +393,19 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     for entry in [*_tables(data, "model"), *_tables(data, "task")]:
         if isinstance(entry.get("path"), str):
             entry["path"] = str((path.parent / entry["path"]).resolve())
-        source = entry.get("source")
-        if isinstance(source, str) and source.startswith("local-dir:"):
-            entry["source"] = f"local-dir:{(path.parent / source[len('local-dir:') :]).resolve()}"
+        for key in entry.keys() & {"source", "dataset"}:
+            entry[key] = _placed(entry[key], path.parent)
     return parse(data, str(path))
+
+
+def _placed(source: Any, folder: Path) -> Any:
+    """A source with its folder, if it names one, read from the sweep file's own; an id of the hub stays what it is."""
+    kind, colon, rest = str(source).rpartition(":")
+    if not isinstance(source, str) or kind not in ("", "local-dir", "transformers"):
+        return source
+    place = (folder / rest).resolve()
+    local = kind == "local-dir" or rest.startswith((".", "/")) or place.is_dir()
+    return f"{kind}{colon}{place}" if local else source
 
 
 def parse(data: Mapping[str, Any], where: str = "config") -> SweepConfig:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.config import EARLY, SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.plan import SearchPlan, TauPlan, finetune_settings
+from sweeps.plan import SearchPlan, TauPlan, finetune_settings, pairs
 from sweeps.predicates import holds
 from sweeps.store import SCHEMAS
 from sweeps.types import Job, Model, Row, Task
@@ -169,10 +169,11 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
     """The (model, task) pairs whose learning rate is searched: a strategy's picks, or all; none without their grid."""
     assert config.search is not None
     assert config.finetune is not None
-    search, by_name, pool = config.search, {model.name: model for model in models}, candidates(facts)
-    grid = _grid(runs)
+    search, by_name, grid = config.search, {model.name: model for model in models}, _grid(runs)
     cells = []
     for task in tasks:
+        met = {model.name for model, _ in pairs(models, [task])}
+        pool = tuple(candidate for candidate in candidates(facts) if candidate.model in met)
         names = [candidate.model for candidate in pool]
         if search.models != "all":
             seen = view(task.name, pool, scores)
@@ -182,10 +183,10 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
             names = [pick.model for pick in picks(config, search.models, search.budget, seen)]
         for name in sorted(names):
             first = grid.get((name, task.name), [])
-            if len(first) == len(config.finetune.learning_rates):
-                settings = finetune_settings(config, repeat=0)
-                cells.append(SearchPlan(by_name[name], task, settings, search.low, search.high, search.trials,
-                                        config.seed, tuple(first)))  # fmt: skip
+            if len(first) == len(config.finetune.recipe(task.modality).learning_rates):
+                settings, (low, high) = finetune_settings(config, task, repeat=0), search.range(task.modality)
+                cells.append(SearchPlan(by_name[name], task, settings, low, high, search.trials, config.seed,
+                                        tuple(first)))  # fmt: skip
     return cells
 
 

@@ -21,28 +21,34 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
     """
     jobs: list[Job] = []
     by_name = {task.name: task for task in tasks}
-    for model in models:
-        for task in tasks:
-            embed = _embed(config, model, task)
-            jobs.append(embed)
-            jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
-            if config.finetune is not None:
-                jobs += grid(config, model, task)
+    for model, task in pairs(models, tasks):
+        embed = _embed(config, model, task)
+        jobs.append(embed)
+        jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
+        if config.finetune is not None:
+            jobs += grid(config, model, task)
     jobs += task_embeddings(config, models, tasks)
     if config.bound is not None:
         jobs += bounds(config, config.bound, models, by_name)
     return tuple({job.id: job for job in jobs}.values())
 
 
+def pairs(models: Iterable[Model], tasks: Sequence[Task]) -> list[tuple[Model, Task]]:
+    """Who meets whom: every model every task of its own modality, model by model."""
+    return [(model, task) for model in models for task in tasks if model.modality == task.modality]
+
+
 def _embed(config: SweepConfig, model: Model, task: Task) -> Job:
-    return Job("embed", EMBED, model, task, config.embed.model_dump(), cost=embed_seconds(config, model, task))
+    settings = {"batch": config.embed.batch, **config.embed.view(task.modality)}
+    return Job("embed", EMBED, model, task, settings, cost=embed_seconds(config, model, task))
 
 
 def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any], tasks: Mapping[str, Task]) -> Job:
     if name == EARLY:
         return _early(config, embed.model, embed.task, options)
     options = dict(options)
-    function, reference = options.pop("function", None), _reference(name, options.pop("reference", None), tasks)
+    function = options.pop("function", None)
+    reference = _reference(name, options.pop("reference", None), tasks, embed.task.modality)
     settings = {"proxy": name, "function": function, "options": options, "seed": config.seed,
                 "embed": dict(embed.settings)}  # fmt: skip
     version = SCORE + (PROXIES[name].version if name in PROXIES else 1)
@@ -51,22 +57,26 @@ def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any
     return Job("score", version, embed.model, embed.task, settings, reference, tuple(needs), 0.02 + 8e-4 * steps)
 
 
-def _reference(proxy: str, name: str | None, tasks: Mapping[str, Task]) -> Task | None:
-    if name is not None and name not in tasks:
-        raise ConfigError(f"proxies.{proxy}.reference must be a task of the sweep{did_you_mean(name, tasks)}")
-    return None if name is None else tasks[name]
+def _reference(proxy: str, names: str | Sequence[str] | None, tasks: Mapping[str, Task], modality: str) -> Task | None:
+    """The first reference task of a modality; none makes the score null, with its reason."""
+    names = [names] if isinstance(names, str) else names or []
+    for name in names:
+        if name not in tasks:
+            raise ConfigError(f"proxies.{proxy}.reference must be a task of the sweep{did_you_mean(name, tasks)}")
+    return next((tasks[name] for name in names if tasks[name].modality == modality), None)
 
 
 def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, Any]) -> Job:
     """The early-stopping proxy; what it is not told it takes from [finetune], the steps and repeats from the study."""
-    tuning = config.finetune or FineTune()
-    known = ("learning_rates", "batch", "momentum", "steps", "repeats")
-    if unknown := sorted(options.keys() - set(known)):
-        raise ConfigError(f"proxies.{EARLY}.{unknown[0]} must be a known key{did_you_mean(unknown[0], known)}")
-    settings: dict[str, Any] = {
-        "learning_rates": list(tuning.learning_rates), "batch": tuning.batch, "momentum": tuning.momentum, "steps": 10,
-        "repeats": 5, **options, "image_size": config.embed.image_size, "seed": config.seed,
-    }  # fmt: skip
+    recipe = (config.finetune or FineTune()).recipe(task.modality)
+    own = {key: value for key, value in recipe.settings.items() if key not in ("schedule", "evaluations", "warmup")}
+    own |= {"learning_rates": list(recipe.learning_rates), "steps": 10, "repeats": 5}
+    given = dict(options)
+    texts = {key: given[key] for key in ("steps", "repeats") if key in given} | given.pop("text", {})
+    chosen = {"image": given, "text": texts}[task.modality]
+    if unknown := sorted(chosen.keys() - own.keys()):
+        raise ConfigError(f"proxies.{EARLY}.{unknown[0]} must be a known key{did_you_mean(unknown[0], own)}")
+    settings = {**own, **chosen, **config.embed.view(task.modality), "seed": config.seed}
     runs = len(settings["learning_rates"]) * settings["repeats"]
     images = EVALUATED * settings["steps"] * min(settings["batch"], task.sizes["train"]) + task.sizes["val"]
     cost = runs * forward_seconds(config, model) * images + 0.05
@@ -117,10 +127,11 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:
     """The study's grid of one (model, task): every learning rate, every repeat."""
     assert config.finetune is not None
+    recipe = config.finetune.recipe(task.modality)
     return [
         _finetune(config, "finetune", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "grid"})
-        for rate in config.finetune.learning_rates
-        for repeat in range(config.finetune.repeats)
+        for rate in recipe.learning_rates
+        for repeat in range(recipe.repeats)
     ]
 
 
@@ -130,12 +141,12 @@ def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]
     return tuple(
         _finetune(config, "confirm", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "confirm"})
         for model, task, rate in best
-        for repeat in range(config.finetune.repeats)
+        for repeat in range(config.finetune.recipe(task.modality).repeats)
     )
 
 
 def _finetune(config: SweepConfig, kind: str, model: Model, task: Task, what: Mapping[str, Any]) -> Job:
-    settings = {**finetune_settings(config, what["repeat"]), **what}
+    settings = {**finetune_settings(config, task, what["repeat"]), **what}
     return Job(kind, FINETUNE, model, task, settings, cost=finetune_seconds(config, model, task))
 
 
@@ -237,17 +248,29 @@ class TauPlan:
         return ()
 
 
-def finetune_settings(config: SweepConfig, repeat: int) -> dict[str, Any]:
+def finetune_settings(config: SweepConfig, task: Task, repeat: int) -> dict[str, Any]:
     """All settings of a fine-tuning but the learning rate and its origin. Repeats differ in their seed alone."""
     assert config.finetune is not None
-    settings = config.finetune.model_dump(exclude={"learning_rates", "repeats"})
-    return settings | {"image_size": config.embed.image_size, "repeat": repeat, "seed": 1000 * config.seed + repeat}
+    settings = {**config.finetune.recipe(task.modality).settings, **config.embed.view(task.modality)}
+    return settings | {"repeat": repeat, "seed": 1000 * config.seed + repeat}
 
 
 def forward_seconds(config: SweepConfig, model: Model) -> float:
-    """A guess at the seconds of one image's forward pass on one core, within a factor of about three."""
+    """A guess at the seconds of one example's forward pass on one core, within a factor of about three."""
+    return _FORWARD[model.modality](config, model)
+
+
+def _image_seconds(config: SweepConfig, model: Model) -> float:
     side = config.embed.image_size or model.input_size or 224
     return max(1.5e-4, (model.parameters or 5_000_000) * (side / 224) ** 2 * 5e-9)
+
+
+def _text_seconds(config: SweepConfig, model: Model) -> float:
+    tokens = min(32, config.embed.max_tokens or 32)  # a sentence
+    return max(1.5e-4, (model.parameters or 100_000_000) * tokens * 3e-11)
+
+
+_FORWARD = {"image": _image_seconds, "text": _text_seconds}
 
 
 def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
@@ -258,10 +281,10 @@ def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
 def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
     """Estimated seconds of one fine-tuning."""
     assert config.finetune is not None
-    tuning = config.finetune
-    images = EVALUATED * tuning.steps * min(tuning.batch, task.sizes["train"])
-    images += tuning.evaluations * task.sizes["val"] + task.sizes["test"]
-    return forward_seconds(config, model) * images + 0.05
+    tuning = config.finetune.recipe(task.modality).settings
+    examples = EVALUATED * tuning["steps"] * min(tuning["batch"], task.sizes["train"])
+    examples += tuning["evaluations"] * task.sizes["val"] + task.sizes["test"]
+    return forward_seconds(config, model) * examples + 0.05
 
 
 def calibrated(jobs: Iterable[Job], measured: Iterable[Row]) -> dict[str, float]:
@@ -283,12 +306,12 @@ def calibrated(jobs: Iterable[Job], measured: Iterable[Row]) -> dict[str, float]
 
 def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the feature cache: float32 features of train and validation."""
-    rows = sum(task.sizes["train"] + task.sizes["val"] for task in tasks)
-    return sum(4 * rows * (model.dim or 1280) for model in models)
+    return sum(4 * (task.sizes["train"] + task.sizes["val"]) * (model.dim or 1280)
+               for model, task in pairs(models, tasks))  # fmt: skip
 
 
 def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the decoded images: three bytes a pixel, once per input size."""
-    sides = {config.embed.image_size or model.input_size or 224 for model in models}
-    images = sum(sum(task.sizes.values()) for task in tasks)
+    sides = {config.embed.image_size or model.input_size or 224 for model in models if model.modality == "image"}
+    images = sum(sum(task.sizes.values()) for task in tasks if task.modality == "image")
     return sum(3 * side * side * images for side in sides)

@@ -14,8 +14,9 @@ Row = dict[str, Any]
 class Model:
     """One entry of the zoo: where it comes from, what it is, and the facts that selection may use.
 
-    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>`` and ``factory:<module>:<function>``.
-    ``revision`` names the content of the weights (hash of the file, or the hub's revision).
+    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``factory:<module>:<function>`` and
+    ``transformers:<hub id or folder>``. ``revision`` names the content of the weights (hash of the file, or the hub's
+    revision). ``modality`` says what it reads, "image" or "text": it meets the tasks of the same.
     """
 
     name: str
@@ -35,11 +36,13 @@ class Model:
     released: float | None = None
     licence: str | None = None
     summary: str = ""
+    modality: str = "image"
 
     @property
     def content(self) -> dict[str, Any]:
         """What can change a number: name, source, arguments, weights. Facts and folders cannot."""
-        source = "local-dir" if self.source.startswith("local-dir:") else self.source
+        kind, _, place = self.source.partition(":")
+        source = kind if kind == "local-dir" or (kind == "transformers" and place.startswith("/")) else self.source
         return {
             "name": self.name,
             "source": source,
@@ -52,9 +55,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Task:
-    """Labelled images with their splits; ``revision`` names the content.
+    """Labelled images or texts with their splits; ``revision`` names the content.
 
-    ``source`` is ``mini:<name>`` (drawn) or ``folder:<path>``; ``classes`` are the class names, in label order.
+    ``source`` is ``mini:<name>`` (drawn), ``folder:<path>`` for images; ``mini_text:<name>`` (drawn), ``table:<path>``
+    and ``dataset:<id or folder>`` for texts, with ``reading`` saying which columns and splits. ``classes`` are the
+    class names, in label order.
     """
 
     name: str
@@ -65,6 +70,8 @@ class Task:
     group: str = "user"
     seed: int = 0
     summary: str = ""
+    modality: str = "image"
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def content(self) -> dict[str, Any]:

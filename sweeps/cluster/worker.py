@@ -69,6 +69,8 @@ class Worker:
         """Run one job to its end; whatever it raises becomes a failed row."""
         clock = _Clock()
         try:
+            self.context.prepare(job.model)
+            clock = _Clock()
             return self._outcome(job, self._function(job.kind)(job, self.context), None, clock, attempt)
         except Exception as fault:
             return self._outcome(job, {}, fault, clock, attempt)

@@ -1,17 +1,15 @@
-"""What a job may use on its worker: device, folders, and the last model, pixels and features kept in memory."""
+"""What a job may use on its worker: device, folders, and the last model and features kept in memory."""
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from sweeps.tasks.load import Preprocess, pixels
+from sweeps.config import VIEWS
 from sweeps.types import Model, Task
-from sweeps.zoo.load import Loaded, load
+from sweeps.zoo.load import Examples, Loaded, load, loader
 
 KEPT = 4  # the features being scored, those of a reference task, and its classifiers of either kind
 
@@ -27,24 +25,35 @@ class Context:
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
         self._kept: dict[str, Any] = {}
 
-    def model(self, model: Model, *, classes: int | None, image_size: int | None, seed: int = 0) -> Loaded:
-        """The model as freshly loaded; the one asked for last is kept and its weights are put back."""
-        key = (model.content, classes, image_size, seed)
+    def prepare(self, model: Model) -> None:
+        """Import what loads such a model: seconds that belong to the worker's start and not to its first job."""
+        loader(model)
+
+    def model(self, model: Model, *, classes: int | None, settings: Mapping[str, Any], seed: int = 0) -> Loaded:
+        """The model as freshly loaded; the one asked for last is kept and its weights are put back.
+
+        Args:
+            model: the zoo entry.
+            classes: None keeps its own head, a number gives a new one.
+            settings: of the job; how the model sees an example is read from them.
+            seed: for the weights of a model that is not pre-trained.
+        """
+        view = {key: settings[key] for key in VIEWS[model.modality] if key in settings}
+        key = (model.content, classes, view, seed)
         if self._model is not None and self._model[0] == key:
             _, loaded, pristine = self._model
             loaded.module.load_state_dict(pristine)
             loaded.module.zero_grad(set_to_none=True)
             return loaded
         self._model = None  # let go of the old one before the new one takes memory
-        loaded = load(model, classes=classes, image_size=image_size, seed=seed, device=self.device)
+        loaded = load(model, classes=classes, view=view, seed=seed, device=self.device)
         pristine = {name: value.clone() for name, value in loaded.module.state_dict().items()}
         self._model = (key, loaded, pristine)
         return loaded
 
-    def pixels(self, task: Task, split: str, geometry: Preprocess) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 [n, size, size, 3] (memory-mapped, not to be written) and int64 [n] labels."""
-        images, labels = pixels(task, split, geometry, self.cache)
-        return _view(images), torch.from_numpy(labels)
+    def examples(self, task: Task, split: str, loaded: Loaded) -> Examples:
+        """One split of a task, as the model reads it."""
+        return loaded.examples(task, split, self.cache)
 
     def keep(self, key: str, make: Callable[[], Any]) -> Any:
         """``make()``, or what it returned while the key is one of the last asked for."""
@@ -60,10 +69,3 @@ class Context:
         self._kept.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _view(images: np.ndarray) -> torch.Tensor:
-    """A tensor over a read-only memory map. torch warns that writing to it is undefined; nobody writes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(images)

@@ -1,7 +1,8 @@
 """``embed``: the one forward pass per (model, task), from which every proxy is computed.
 
-Penultimate features are what enters the classifier (a spatial map is averaged), or the model's output when it has
-none; the source head's probabilities come from the same pass. Kept as one safetensors file, named by the job.
+Penultimate features are what enters the classifier of an image model (a spatial map is averaged), or its output when
+it has none, and the pooled tokens of a text; the source head's probabilities come from the same pass. Kept as one
+safetensors file, named by the job.
 """
 
 import os
@@ -12,13 +13,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from sweeps.errors import ModelError
 from sweeps.jobs.context import Context
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED
-from sweeps.zoo.load import Loaded
+from sweeps.zoo.load import Examples, Loaded
 from taskrel.types import Probe
 
 SPLITS = ("train", "val")  # proxies never see the test split
@@ -60,12 +60,12 @@ def feature_file(job: Job, context: Context) -> Path:
 
 def materialise(job: Job, context: Context) -> Row:
     """Run the forward pass over the splits and write the feature file, whole or not at all."""
-    loaded = context.model(job.model, classes=None, image_size=job.settings["image_size"])
+    loaded = context.model(job.model, classes=None, settings=job.settings)
     tensors: dict[str, torch.Tensor] = {}
     for split in SPLITS:
-        images, labels = context.pixels(job.task, split, loaded.geometry)
-        features, probabilities = forward(loaded, images, job.settings["batch"])
-        tensors[f"{split}.features"], tensors[f"{split}.labels"] = features, labels
+        examples = context.examples(job.task, split, loaded)
+        features, probabilities = forward(loaded, examples, job.settings["batch"])
+        tensors[f"{split}.features"], tensors[f"{split}.labels"] = features, examples.labels
         if probabilities is not None:
             tensors[f"{split}.source_probs"] = probabilities
         if not bool(torch.isfinite(features).all()):
@@ -82,39 +82,22 @@ def materialise(job: Job, context: Context) -> Row:
         "head_classes": None if probabilities is None else probabilities.shape[1],
         "train": len(tensors["train.labels"]),
         "val": len(tensors["val.labels"]),
-        "input_size": loaded.geometry.size,
+        "input_size": loaded.input_size,
         "bytes": path.stat().st_size,
     }
 
 
-def forward(loaded: Loaded, images: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+def forward(loaded: Loaded, examples: Examples, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Penultimate features float32 [n, d] and source-head probabilities float32 [n, Cs] (None without a head)."""
-    features, probabilities = [], []
-    seen: list[torch.Tensor] = []
-
-    def remember(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        seen.append(inputs[0])
-
-    hook = loaded.head.register_forward_pre_hook(remember) if loaded.head is not None else None
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(images), batch):
-                output = loaded.module(loaded.normalise(images[start : start + batch]))
-                output = output[0] if isinstance(output, (tuple, list)) else output
-                features.append(_flat(seen.pop() if hook is not None else output).cpu())
-                if hook is not None:
-                    probabilities.append(_flat(output).softmax(dim=1).cpu())
-                seen.clear()
-    finally:
-        if hook is not None:
-            hook.remove()
-    return torch.cat(features), torch.cat(probabilities) if probabilities else None
-
-
-def _flat(tensor: torch.Tensor) -> torch.Tensor:
-    """[n, d, h, w] -> mean over the map; [n, tokens, d] -> mean over tokens; [n, d] as it is."""
-    if tensor.ndim == 4:
-        tensor = tensor.mean(dim=(2, 3))
-    elif tensor.ndim == 3:
-        tensor = tensor.mean(dim=1)
-    return tensor.float()
+    found: list[torch.Tensor | None] = [None, None]
+    with torch.inference_mode():
+        for chosen in examples.batches(batch):
+            for place, part in enumerate(loaded.embed(examples[chosen])):
+                if part is not None:
+                    rows = found[place]
+                    if rows is None:
+                        rows = found[place] = torch.empty((len(examples), part.shape[1]), dtype=part.dtype)
+                    rows[chosen] = part.cpu()
+    features, probabilities = found
+    assert features is not None
+    return features, probabilities

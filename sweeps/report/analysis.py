@@ -73,11 +73,12 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
                for name, pool in pools.items()}  # fmt: skip
-    question = Question(members, strategies, budgets, bootstrap, seed)
+    question = Question(members, strategies, budgets, bootstrap, seed, evidence.met)
     judged = regrets(cells, evidence.task_names, views, question)
     pooled = members.get(main_pool(members), [])
-    picked, silent = _picks(views, evidence.task_names, pooled, answer_strategy, answer_budget, seed)
-    ground = Ground(evidence.runs, cells, pooled, evidence.scratch,
+    pool_of = {task: evidence.met(task, pooled) for task in evidence.task_names}
+    picked, silent = _picks(views, pool_of, answer_strategy, answer_budget, seed)
+    ground = Ground(evidence.runs, cells, pool_of, evidence.scratch,
                     {row["task"]: row["group"] for row in evidence.tasks})  # fmt: skip
     tables = {
         "accuracies": cells.rows,
@@ -98,12 +99,12 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked)
 
 
-def _picks(views: Views, tasks: Iterable[str], pool: Sequence[str], strategy: str, budget: int, seed: int,
+def _picks(views: Views, pool_of: Mapping[str, Sequence[str]], strategy: str, budget: int, seed: int,
            ) -> tuple[dict[str, list[Pick]], list[str]]:  # fmt: skip
     """Task -> what the answer chooses from, and a note for each reason why tasks have nothing to choose from."""
     found: dict[str, list[Pick]] = {}
     reasons: dict[str, list[str]] = {}
-    for task in tasks:
+    for task, pool in pool_of.items():
         order = views.rank(strategy, task, pool, seed)
         if isinstance(order, str):
             reasons.setdefault(order, []).append(task)
@@ -173,7 +174,7 @@ def _unscored(evidence: Evidence, views: Views) -> list[str]:
     for name in views.proxies:
         scored = {task: found for task in evidence.task_names if (found := views.scored(task, name))}
         cells = tuple(f"{model} on {task}" for task, found in scored.items()
-                      for model in evidence.pool if model not in found)  # fmt: skip
+                      for model in evidence.met(task, evidence.pool) if model not in found)  # fmt: skip
         lacking.setdefault(cells, []).append(name)
     return [f"{listing(proxy(name) for name in names)} {'has' if len(names) == 1 else 'have'} no score for "
             f"{listing(cells)}: strategies that read {'it' if len(names) == 1 else 'them'} rank "

@@ -39,11 +39,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ground:
-    """What answers stand on: runs, accuracies, the pool they are judged in, baselines, the groups of tasks."""
+    """What answers stand on: runs, accuracies, the pool that each task is judged in, baselines, the groups of tasks."""
 
     runs: Sequence[Row]
     cells: Cells
-    pool: Sequence[str]
+    pool: Mapping[str, Sequence[str]]
     scratch: Collection[str]
     groups: Mapping[str, str | None]
 
@@ -58,16 +58,17 @@ def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
     runs = [run for run in ground.runs if run["task"] == task and run["model"] in names]
     arms = [arm for arm in _arms(runs) if arm.origin != "grid" or Cell(arm.model, task) not in ground.cells.incomplete]
     best = min(arms, key=lambda arm: arm.rank, default=None)
+    pool = ground.pool[task]
     known = {row["model"]: row for row in ground.cells.rows if row["task"] == task and row["accuracy"] is not None}
-    waiting = [cell.model for cell in ground.cells.waiting if cell.task == task and cell.model in ground.pool]
-    in_pool = [name for name in ground.pool if name in known] if not waiting else []
+    waiting = [cell.model for cell in ground.cells.waiting if cell.task == task and cell.model in pool]
+    in_pool = [name for name in pool if name in known] if not waiting else []
     oracle_model = best_model(known, in_pool) if in_pool else None
     oracle = known[oracle_model]["accuracy"] if oracle_model else None
     test = median(best.tests) if best else None
     scratch = [known[name]["accuracy"] for name in ground.scratch if name in known]
     regret = None if oracle is None or test is None else oracle - test
     notes = [*(_about(best) if best else ["no pick is fine-tuned yet"]),
-             *_against_pool(regret, len(in_pool), len(ground.pool), len(waiting)),
+             *_against_pool(regret, len(in_pool), len(pool), len(waiting)),
              *_unused(runs, best), *_unfinished(names, arms)]  # fmt: skip
     return {
         "task": task, "group": ground.groups.get(task), "model": best.model if best else None,

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -78,6 +78,18 @@ class Evidence:
     def pool(self) -> list[str]:
         """Every model but the from-scratch baselines."""
         return [row["model"] for row in self.models if row["group"] != "scratch"]
+
+    def met(self, task: str, models: Iterable[str]) -> list[str]:
+        """Those models that the plan sends to a task (language models meet no images); all, if it sends none there."""
+        sent = self._sent.get(task)
+        return [model for model in models if sent is None or model in sent]
+
+    @cached_property
+    def _sent(self) -> Mapping[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for row in self.plan:
+            found[row["task"]].add(row["model"])
+        return found
 
     @property
     def scratch(self) -> set[str]:

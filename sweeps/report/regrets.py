@@ -6,7 +6,7 @@ together, and the medians taken again; means over tasks draw the tasks again too
 a lower bound on the uncertainty; with a single repeat there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,13 +27,17 @@ CHANCE = "random"
 
 @dataclass(frozen=True)
 class Question:
-    """Which regret is asked for: pool name -> models, strategies, budgets, bootstrap samples, seed."""
+    """Which regret is asked for: pool name -> models, strategies, budgets, bootstrap samples, seed.
+
+    ``met`` leaves out of a pool the models that a task is not for.
+    """
 
     pools: Mapping[str, Sequence[str]]
     strategies: Sequence[str]
     budgets: Sequence[int]
     bootstrap: int
     seed: int
+    met: Callable[[str, Sequence[str]], list[str]] = lambda _task, models: list(models)
 
 
 @dataclass
@@ -82,7 +86,8 @@ def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question
              for place, (task, rows) in enumerate(by_task.items())}  # fmt: skip
     for pool, members in question.pools.items():
         open_tasks = cells.unfinished(members)
-        found = [_in_pool(task, members, by_task[task], drawn[task]) for task in tasks if task not in open_tasks]
+        found = [_in_pool(task, question.met(task, members), by_task[task], drawn[task])
+                 for task in tasks if task not in open_tasks]  # fmt: skip
         _one_pool(result, pool, [task for task in found if task.models], views, question)
         if open_tasks:
             names = listing(task for task in tasks if task in open_tasks)

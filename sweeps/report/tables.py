@@ -281,7 +281,7 @@ def _repeats(values: Sequence[float | None]) -> Entry:
 def models(rows: Sequence[Row]) -> Table:
     """The zoo: what is known of each model beforehand."""
     columns = (Column("model"), Column("group"), Column("family"), Column("parameters", True), Column("features", True),
-               Column("input", True, "side in pixels"), Column("upstream accuracy", True),
+               Column("input", True, "side in pixels, or the most tokens"), Column("upstream accuracy", True),
                Column("released", True, "the year its design was published"), Column("licence"),
                Column("source"))  # fmt: skip
     entries = [

@@ -1,8 +1,10 @@
-"""Names -> Task entries: the embedded tasks and image folders. Reads file names and bytes, decodes no image."""
+"""Names -> Task entries: the embedded tasks, image folders and texts. Reads names and bytes, decodes no image."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from sweeps.config import SweepConfig, TaskEntry
 from sweeps.errors import ConfigError, DataError, did_you_mean
 from sweeps.fingerprint import fingerprint, folder_digest
+from sweeps.tasks.hub import HUB_TASKS
 from sweeps.tasks.mini import TASKS
 from sweeps.types import Row, Task
 
@@ -18,17 +21,26 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff",
 # Shares of a folder that comes without splits.
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
 
+TEXTS = "sweeps.tasks.mini_text"  # the embedded text tasks
+
 Listing = dict[str, list[tuple[Path, int]]]
 
 
 @cache
 def embedded() -> Mapping[str, Task]:
-    """The tasks shipped with the package."""
-    return {
+    """The tasks shipped with the package: images, then texts."""
+    found = {
         name: Task(name=name, source=f"mini:{name}", classes=facts.classes, sizes=dict(facts.sizes),
                    revision=f"mini-{facts.version}", group=facts.group, summary=facts.summary)
         for name, facts in TASKS.items()
     }  # fmt: skip
+    if find_spec(TEXTS) is not None:
+        found |= {
+            name: Task(name=name, source=f"mini_text:{name}", classes=facts.classes, sizes=dict(facts.sizes),
+                       revision=f"mini_text-{facts.version}", group=facts.group, summary=facts.summary, modality="text")
+            for name, facts in import_module(TEXTS).TASKS.items()
+        }  # fmt: skip
+    return found
 
 
 def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
@@ -44,18 +56,43 @@ def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
     faults: dict[str, str] = {}
     for name in config.tasks:
         matches = {known: task for known, task in embedded().items() if fnmatchcase(known, name)}
-        if not matches:
-            raise ConfigError(f"tasks must name known tasks{did_you_mean(name, embedded())}; "
-                              "an image folder goes into a [[task]] entry with its path")  # fmt: skip
         found.update(matches)
+        entries = [] if matches else [entry for known, entry in HUB_TASKS.items() if fnmatchcase(known, name)]
+        if not matches and not entries:
+            known = {**embedded(), **HUB_TASKS}
+            raise ConfigError(f"tasks must name known tasks{did_you_mean(name, known)}; an image folder or a file of "
+                              "texts goes into a [[task]] entry with its path")  # fmt: skip
+        _read(entries, config.seed, found, faults)
     for entry in config.task:
         if entry.name in found or entry.name in faults:
             raise ConfigError(f"a task name must be unique, got {entry.name!r} twice")
+        _read([entry], config.seed, found, faults)
+    return tuple(found.values()), faults
+
+
+def _read(entries: Iterable[TaskEntry], seed: int, found: dict[str, Task], faults: dict[str, str]) -> None:
+    for entry in entries:
         try:
-            found[entry.name] = from_folder(entry, config.seed)
+            found[entry.name] = from_folder(entry, seed) if entry.text is None else from_texts(entry, seed)
         except DataError as error:
             faults[entry.name] = str(error)
-    return tuple(found.values()), faults
+
+
+def from_texts(entry: TaskEntry, seed: int) -> Task:
+    """The task that lies in a file, a folder of files or a dataset of texts.
+
+    Raises:
+        DataError: in one line, for whatever is missing or wrong.
+    """
+    from sweeps.tasks import texts
+
+    reading = entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True)
+    splits, classes = texts.read(entry.name, reading, seed)
+    return Task(
+        name=entry.name, source=f"table:{entry.path}" if entry.path else f"dataset:{entry.dataset}", classes=classes,
+        sizes={split: len(part.texts) for split, part in splits.items()}, revision=texts.revision(splits, classes),
+        group=entry.group, seed=seed, summary=entry.summary, modality="text", reading=reading,
+    )  # fmt: skip
 
 
 def from_folder(entry: TaskEntry, seed: int) -> Task:
@@ -64,7 +101,7 @@ def from_folder(entry: TaskEntry, seed: int) -> Task:
     Raises:
         DataError: when the folder is missing, holds one class, a class is empty or a class is missing in train.
     """
-    folder = Path(entry.path)
+    folder = Path(entry.path or "")
     listing, classes = list_folder(entry.name, folder, seed)
     files = [path for split in listing.values() for path, _ in split]
     return Task(
@@ -150,5 +187,5 @@ def facts(task: Task) -> Row:
     return {
         "task": task.name, "source": task.source, "group": task.group, "classes": len(task.classes),
         **{split: task.sizes.get(split, 0) for split in SPLITS}, "class_names": list(task.classes), "seed": task.seed,
-        "revision": task.revision, "summary": task.summary,
+        "revision": task.revision, "summary": task.summary, "modality": task.modality,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+TEXTS = Path(__file__).parent / "mini_text"
 FOLDER = Path(__file__).parent / "mini" / "cards"
 
 
@@ -19,6 +20,17 @@ def cards() -> Mapping[str, Mapping[str, Any]]:
     """Model name -> card, read-only, in the order of the names."""
     found = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json")))
     return MappingProxyType({card["name"]: MappingProxyType(card) for card in found})
+
+
+@cache
+def text_cards() -> Mapping[str, Mapping[str, Any]]:
+    """The same for the embedded language models, each with the ``folder`` that transformers loads it from."""
+    found = {}
+    for folder in sorted(path.parent for path in TEXTS.glob("models/*/config.json")):
+        places = (TEXTS / "cards" / f"{folder.name}.json", folder / "card.json")
+        card = next((json.loads(path.read_text(encoding="utf-8")) for path in places if path.is_file()), {})
+        found[card.get("name", folder.name)] = MappingProxyType({**card, "folder": str(folder)})
+    return MappingProxyType(found)
 
 
 # Year of the paper whose design or objective an embedded model is a small copy of, by part of its name.

@@ -1,4 +1,4 @@
-"""Names -> Model entries: the embedded zoo, timm's names, and what the config describes. Loads no weights.
+"""Names -> Model entries: the embedded zoo, timm's names, the hub's, and what the config describes. Loads no weights.
 
 ``timm`` itself is imported only when a name is not in the embedded zoo: planning a sweep must stay fast.
 """
@@ -14,7 +14,8 @@ from sweeps.config import ModelEntry, SweepConfig
 from sweeps.errors import ConfigError, ModelError, did_you_mean
 from sweeps.fingerprint import file_digest, fingerprint
 from sweeps.types import Model, Row
-from sweeps.zoo.cards import cards, released
+from sweeps.zoo import hub
+from sweeps.zoo.cards import cards, released, text_cards
 
 SCRATCH = "mini_resnet_v2_50.scratch"
 
@@ -30,7 +31,22 @@ def embedded() -> Mapping[str, Model]:
             family=twin.family, parameters=twin.parameters, dim=twin.dim, input_size=twin.input_size,
             licence=twin.licence, summary="the experts' architecture, randomly initialised: what pre-training is worth",
         )  # fmt: skip
-    return models
+    return models | {name: _from_text_card(name, card) for name, card in text_cards().items()}
+
+
+def _from_text_card(name: str, card: Mapping) -> Model:
+    """A language model of the embedded zoo; what its card does not say is read from its folder."""
+    folder = Path(card["folder"])
+    known = hub.facts(folder)
+    return Model(
+        name=name, source=f"transformers:{folder}", modality="text", group=card.get("group", "language"),
+        revision=card.get("sha256") or hub.folder_revision(name, folder),
+        family=card.get("architecture") or known["family"], dim=card.get("dim") or known["dim"],
+        parameters=card.get("parameters") or _parameters(folder / "model.safetensors"),
+        upstream=card.get("upstream"), upstream_size=card.get("upstream_size"),
+        upstream_accuracy=card.get("upstream_accuracy"), released=card.get("released"), licence=card.get("licence"),
+        summary=card.get("summary") or card.get("loss", ""),
+    )  # fmt: skip
 
 
 def _from_card(name: str, card: Mapping) -> Model:
@@ -67,6 +83,10 @@ def _named(name: str) -> list[Model]:
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
         return [resolve_entry(ModelEntry(name=folder.name, source=name, group="user"))]
+    if name.startswith("transformers:"):
+        place = name.removeprefix("transformers:")
+        called = Path(place).resolve().name if hub.is_folder(place) else place
+        return [resolve_entry(ModelEntry(name=called, source=name, group="language"))]
     import timm
 
     names = timm.list_pretrained(name) if "*" in name else [name] * _in_timm(name)
@@ -90,11 +110,25 @@ def resolve_entry(entry: ModelEntry) -> Model:
     elif kind == "local-dir" and rest:
         revision = entry.revision or _folder_revision(entry.name, Path(rest))
         facts["parameters"] = facts["parameters"] or _parameters(Path(rest) / "model.safetensors")
+    elif kind == "transformers" and rest:
+        facts["modality"] = "text"
+        if hub.is_folder(rest):
+            folder = Path(rest).resolve()
+            facts["source"], revision = (
+                f"transformers:{folder}",
+                entry.revision or hub.folder_revision(entry.name, folder),
+            )
+            weights = hub.inner(folder)[0] / "model.safetensors"
+            known = hub.facts(folder) | {"parameters": _parameters(weights) if weights.is_file() else None}
+            facts |= {key: value for key, value in known.items() if facts[key] is None}
+        else:
+            revision = hub.commit(entry.name, rest, entry.revision)
     elif kind == "factory" and rest.count(":") == 1:
         revision = entry.revision or _factory_revision(entry, rest)
     else:
-        raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder> or "
-                          f"factory:<module>:<function>, got {entry.source!r}")  # fmt: skip
+        raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder>, "
+                          "factory:<module>:<function> or transformers:<hub id or folder>, "
+                          f"got {entry.source!r}")  # fmt: skip
     return Model(path=entry.path, args=entry.args, revision=revision, **facts)
 
 
@@ -156,4 +190,5 @@ def facts(model: Model, measured: Row | None = None) -> Row:
         "input_size": measured.get("input_size") or model.input_size, "upstream": model.upstream,
         "upstream_size": model.upstream_size, "upstream_accuracy": model.upstream_accuracy, "released": model.released,
         "pretrained": model.pretrained, "licence": model.licence, "revision": model.revision, "summary": model.summary,
+        "modality": model.modality,
     }  # fmt: skip

@@ -9,14 +9,15 @@ from torch.nn import functional as F
 
 from sweeps.config import ModelEntry, TaskEntry
 from sweeps.errors import ModelError
-from sweeps.jobs import early, embed, finetune, runs
+from sweeps.jobs import early, embed, finetune, recipes, runs
 from sweeps.jobs.context import Context
 from sweeps.jobs.score import SAMPLES
 from sweeps.jobs.score import run as score
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Job
-from sweeps.zoo.load import find_head, load
+from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
+from sweeps.zoo.vision import find_head
 from taskrel.heads import batch_stream
 from taskrel.proxies import PROXIES
 from taskrel.resampling import multiplicities
@@ -47,16 +48,16 @@ def test_features_are_what_enters_the_head(context, task):
     job = embed.embed_job(tiny(width=6), task, {"batch": 7, "image_size": 16})
     row = embed.run(job, context)["features"][0]
     splits = embed.probes(job, context)
-    loaded = load(tiny(width=6), image_size=16)
-    images, labels = context.pixels(task, "train", loaded.geometry)
+    loaded = load(tiny(width=6), view={"image_size": 16})
+    examples = context.examples(task, "train", loaded)
     with torch.inference_mode():
-        pooled = loaded.module.body(loaded.normalise(images)).mean(dim=(2, 3))
+        pooled = loaded.module.body(examples[:]).mean(dim=(2, 3))
         probabilities = loaded.module.fc(pooled).softmax(1)
     assert torch.allclose(torch.as_tensor(splits["train"].features), pooled, atol=1e-6)
     assert torch.allclose(torch.as_tensor(splits["train"].source_probs), probabilities, atol=1e-6)
     assert (row["dim"], row["head_classes"], row["train"], row["val"]) == (6, 5, 36, 18)
     assert row["parameters"] == sum(p.numel() for p in loaded.module.body.parameters())
-    assert torch.as_tensor(splits["train"].labels).tolist() == labels.tolist()
+    assert torch.as_tensor(splits["train"].labels).tolist() == examples.labels.tolist()
 
 
 def test_a_model_without_head_gives_its_output_and_no_probabilities(context, task):
@@ -70,35 +71,34 @@ def test_normalisation_is_timm_s(context, task):
     import timm.data
     from PIL import Image
 
-    loaded = load(tiny(), image_size=16)
-    images, _ = context.pixels(task, "val", loaded.geometry)
+    loaded = load(tiny(), view={"image_size": 16})
+    examples = context.examples(task, "val", loaded)
     path = sorted(
         (draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir()
     )[0]
     own = timm.data.create_transform(input_size=(3, 16, 16), crop_pct=loaded.geometry.crop_pct,
                                      interpolation=loaded.geometry.interpolation)(Image.open(path))  # fmt: skip
-    assert torch.allclose(loaded.normalise(images[:1])[0], own, atol=1e-6)
+    assert torch.allclose(examples[:1][0], own, atol=1e-6)
     assert draw_path.is_dir()
 
 
 def bare_loop(model, task, context, rate, steps=8, batch=8, seed=5):
     """Plain PyTorch fine-tuning, as anyone would write it."""
-    loaded = load(model, classes=len(task.classes), image_size=16)
-    module, (images, labels) = loaded.module, context.pixels(task, "train", loaded.geometry)
+    loaded = load(model, classes=len(task.classes), view={"image_size": 16})
+    module, examples = loaded.module, context.examples(task, "train", loaded)
     optimiser = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9)
-    for step, index in enumerate(batch_stream(len(images), batch, steps, seed)):
+    for step, index in enumerate(batch_stream(len(examples), batch, steps, seed)):
         for group in optimiser.param_groups:
             group["lr"] = rate * (1.0, 0.1, 0.1**2)[3 * step // steps]
         module.train()
         optimiser.zero_grad()
-        F.cross_entropy(
-            module(loaded.normalise(images[torch.as_tensor(index)])), labels[torch.as_tensor(index)]
-        ).backward()
+        chosen = torch.as_tensor(index)
+        F.cross_entropy(module(examples[chosen]), examples.labels[chosen]).backward()
         optimiser.step()
     module.eval()
-    images, labels = context.pixels(task, "test", loaded.geometry)
+    examples = context.examples(task, "test", loaded)
     with torch.inference_mode():
-        return (module(loaded.normalise(images)).argmax(1) == labels).float().mean().item()
+        return (module(examples[:]).argmax(1) == examples.labels).float().mean().item()
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.01])
@@ -125,7 +125,7 @@ def test_a_job_leaves_no_trace_for_the_next(context, task):
 
 
 def test_head_starts_at_zero(task):
-    head = load(tiny(), classes=3, image_size=16).head
+    head = load(tiny(), classes=3, view={"image_size": 16}).head
     assert head.out_features == 3
     assert all(not parameter.any() for parameter in head.parameters())
 
@@ -236,7 +236,7 @@ def test_early_stopping_that_always_diverges_is_null_with_its_reason(context, ta
 )
 def test_models_that_cannot_be_built(model, says):
     with pytest.raises(ModelError, match=says):
-        load(model, image_size=16)
+        load(model, view={"image_size": 16})
 
 
 def test_head_of_timm_models_is_their_classifier():
@@ -251,7 +251,7 @@ def test_momentum_sgd_is_torch_s_bit_for_bit():
     torch.manual_seed(0)
     ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
     theirs.load_state_dict(ours.state_dict())
-    mine = finetune.MomentumSGD(list(ours.parameters()), 0.9)
+    mine = recipes.MomentumSGD(list(ours.parameters()), 0.9)
     plain = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
     for rate in (0.3, 0.1, 0.1, 0.01):
         batch = torch.randn(7, 5)

@@ -10,7 +10,7 @@ from sweeps.config import TaskEntry, parse
 from sweeps.errors import ConfigError, DataError
 from sweeps.tasks.load import pixels
 from sweeps.tasks.registry import embedded, from_folder, list_folder, resolve
-from sweeps.zoo.load import Geometry
+from sweeps.zoo.vision import Geometry
 from tests.conftest import draw_folder
 
 GEOMETRY = Geometry(16, "bilinear", 1.0, "center")

@@ -1,0 +1,198 @@
+"""Image models: timm's, folders of its form and user factories, with preprocessing and head found.
+
+The only place that calls timm's factories.
+"""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import timm.data
+import torch
+from torch import nn
+
+import sweeps.zoo.mini  # noqa: F401  registers the embedded models with timm
+from sweeps.errors import ModelError
+from sweeps.tasks.load import pixels
+from sweeps.types import Model, Task
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image becomes pixels: side in pixels, interpolation, the share of the side that is kept, and how."""
+
+    size: int
+    interpolation: str
+    crop_pct: float
+    crop_mode: str
+
+    @property
+    def key(self) -> str:
+        """A file-name-safe form."""
+        return f"{self.size}-{self.interpolation}-{self.crop_pct:g}-{self.crop_mode}"
+
+    def transform(self) -> Callable[[Any], torch.Tensor]:
+        """timm's evaluation transform, PIL image -> uint8 [3, size, size]."""
+        return timm.data.create_transform(
+            input_size=(3, self.size, self.size), interpolation=self.interpolation, crop_pct=self.crop_pct,
+            crop_mode=self.crop_mode, normalize=False,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VisionModel:
+    """A module in channels-last float32, with its geometry and its statistics: a :class:`sweeps.zoo.load.Loaded`."""
+
+    module: nn.Module
+    head: nn.Module | None
+    geometry: Geometry
+    mean: torch.Tensor
+    std: torch.Tensor
+    parameters: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return self.mean.device
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels."""
+        return self.geometry.size
+
+    def examples(self, task: Task, split: str, cache: Path) -> "Pixels":
+        """A split, decoded once for all models of this geometry."""
+        images, labels = pixels(task, split, self.geometry, cache)
+        return Pixels(_view(images), torch.from_numpy(labels), self)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, side, side, 3] -> float32 [n, 3, side, side], channels last in memory."""
+        scaled = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        return scaled.sub_(self.mean).div_(self.std)
+
+    def embed(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What enters the classifier (a spatial map is averaged), or the output when there is none; probabilities."""
+        if self.head is None:
+            return _flat(_first(self.module(inputs))), None
+        seen: list[torch.Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _module, entering: seen.append(entering[0]))
+        try:
+            output = _first(self.module(inputs))
+        finally:
+            hook.remove()
+        return _flat(seen.pop()), _flat(output).softmax(dim=1)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """float32 [n, classes]."""
+        return self.module(inputs).flatten(1)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """One split: uint8 [n, side, side, 3], memory-mapped and not to be written; normalised batch by batch."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    model: VisionModel
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, chosen: slice | torch.Tensor) -> torch.Tensor:
+        return self.model.normalise(self.images[chosen])
+
+    def batches(self, size: int) -> Iterator[slice]:
+        """In the order of the split: images of one size all cost the same."""
+        return (slice(start, start + size) for start in range(0, len(self), size))
+
+
+def build(model: Model, classes: int | None, view: Mapping[str, Any], device: str) -> VisionModel:
+    """The module with its preprocessing and its head found; ``view`` may override the side in pixels.
+
+    Raises:
+        ModelError: when there is no classifier to replace.
+    """
+    module = _build(model, classes)
+    config = timm.data.resolve_model_data_config(module)
+    size = view.get("image_size") or config["input_size"][-1]
+    head = find_head(module, classes)
+    if classes is not None:
+        if head is None:
+            raise ModelError(f"model {model.name!r} must have a classifier to replace, got none")
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
+    own = {id(parameter) for parameter in head.parameters()} if head is not None else set()
+    module.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return VisionModel(
+        module=module,
+        head=head,
+        geometry=Geometry(size, str(config["interpolation"]), float(config["crop_pct"]), str(config["crop_mode"])),
+        mean=torch.tensor(config["mean"], device=device).view(1, 3, 1, 1),
+        std=torch.tensor(config["std"], device=device).view(1, 3, 1, 1),
+        parameters=sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in own),
+    )
+
+
+def _build(model: Model, classes: int | None) -> nn.Module:
+    kind, _, target = model.source.partition(":")
+    wanted = {} if classes is None else {"num_classes": classes}
+    if kind == "timm":
+        return timm.create_model(target, pretrained=model.pretrained, **model.args, **wanted)
+    if kind == "local-dir":
+        return timm.create_model(model.source, pretrained=model.pretrained, **model.args, **wanted)
+    module_name, _, function = target.partition(":")
+    if model.path and model.path not in sys.path:
+        sys.path.insert(0, model.path)
+    try:
+        factory = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise ModelError(f"model {model.name!r}: source must name an importable function, got {target}: {error}; "
+                         "give its folder as path") from None  # fmt: skip
+    module = factory(**model.args, **wanted)
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"model {model.name!r}: {target} must return a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+def find_head(module: nn.Module, classes: int | None = None) -> nn.Module | None:
+    """The classifier: timm's ``get_classifier``, else the name in ``default_cfg``, else the last Linear layer."""
+    if isinstance(getattr(module, "num_classes", None), int) and module.num_classes == 0:
+        return None
+    head: Any = None
+    if hasattr(module, "get_classifier"):
+        head = module.get_classifier()  # type: ignore[operator]
+        head = head[0] if isinstance(head, (tuple, list)) else head
+    if head is None:
+        config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+        name = config.get("classifier")
+        head = module.get_submodule(name) if isinstance(name, str) else None
+    if head is None:
+        linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        head = linear[-1] if linear and classes in (None, linear[-1].out_features) else None
+    return head if isinstance(head, nn.Module) and any(True for _ in head.parameters()) else None
+
+
+def _first(output: Any) -> torch.Tensor:
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """[n, d, h, w] -> mean over the map; [n, tokens, d] -> mean over tokens; [n, d] as it is."""
+    if tensor.ndim == 4:
+        tensor = tensor.mean(dim=(2, 3))
+    elif tensor.ndim == 3:
+        tensor = tensor.mean(dim=1)
+    return tensor.float()
+
+
+def _view(images: np.ndarray) -> torch.Tensor:
+    """A tensor over a read-only memory map. torch warns that writing to it is undefined; nobody writes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(images)
