@@ -202,6 +202,22 @@ class Search(Range):
         return place.low, place.high
 
 
+class Head2Toe(_Frozen):
+    """A linear head on selected features of all layers, beside one on the last layer; image models only.
+
+    Several values of a setting are chosen among by cross-validation on the training part. The defaults are the paper's
+    middle target size and one small setting; its whole search is three sizes, two penalties, eleven fractions, two
+    rates and two lengths.
+    """
+
+    sizes: tuple[PositiveInt, ...] = (512,)
+    penalties: tuple[PositiveFloat, ...] = (1e-5,)
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02,)
+    rates: tuple[PositiveFloat, ...] = (0.1,)
+    steps: tuple[PositiveInt, ...] = (5000,)
+    folds: Annotated[int, Field(ge=2)] = 5
+
+
 class TauSearch(_Frozen):
     """Ray Tune over the cap tau (log-uniform; Optuna), for the least bound on held-out examples.
 
@@ -338,6 +354,7 @@ class SweepConfig(_Frozen):
     search: Search | None = None
     task2vec: Task2Vec | None = None
     bound: Bound | None = None
+    head2toe: Head2Toe | None = None
     regret: Regret = Regret()
     pools: dict[str, Pool] = {"all": Pool()}
 

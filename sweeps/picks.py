@@ -90,8 +90,9 @@ def check(config: SweepConfig) -> None:
 
 
 def scores(config: SweepConfig) -> tuple[str, ...]:
-    """What the sweep measures of every model on every task: its proxies, and what its bounds are called as scores."""
-    return (*config.proxies, *(config.bound.scores if config.bound is not None else ()))
+    """What the sweep measures of every model on every task: its proxies, bounds and Head2Toe."""
+    bounds = config.bound.scores if config.bound is not None else ()
+    return (*config.proxies, *bounds, *(("head2toe", "head2toe_cv") if config.head2toe is not None else ()))
 
 
 def _settings(name: str, options: Mapping[str, Any]) -> None:

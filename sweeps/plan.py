@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, Bound, FineTune, SweepConfig, Task2Vec, TauSearch
+from sweeps.config import EARLY, Bound, FineTune, Head2Toe, SweepConfig, Task2Vec, TauSearch
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import BOUND, EMBED, FINETUNE, SCORE, TASK2VEC
+from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
 EVALUATED = 3  # training one image costs about as much as this many forward passes
@@ -30,6 +30,9 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
     jobs += task_embeddings(config, models, tasks)
     if config.bound is not None:
         jobs += bounds(config, config.bound, models, by_name)
+    if config.head2toe is not None:
+        jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(models, tasks)
+                 if model.modality == "image"]  # fmt: skip
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -90,19 +93,21 @@ def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequenc
     by_name, asked = {model.name: model for model in models}, config.task2vec
     if asked.probe not in by_name:
         raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
-    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks]
+    if by_name[asked.probe].modality != "image":
+        raise ConfigError(f"task2vec.probe must be a model of images, got {asked.probe!r}")
+    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks if task.modality == "image"]
 
 
 def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:
     """One task; a setting of the other method is not part of the job, so that it cannot measure anything again."""
-    other = "steps" if asked.method == "montecarlo" else "draws"
-    settings = asked.model_dump(exclude={"probe", other}) | {"seed": config.seed, "embed": config.embed.model_dump()}
+    other, embed = "steps" if asked.method == "montecarlo" else "draws", _embed(config, probe, task)
+    settings = asked.model_dump(exclude={"probe", other}) | {"seed": config.seed, "embed": dict(embed.settings)}
     # An image's own gradient costs a pass of its own, far from the speed of a batch.
     images = min(asked.images, task.sizes["train"]) * asked.draws * 4
     if asked.method == "variational":
         images = asked.steps * min(asked.batch, asked.images, task.sizes["train"]) * 2
     cost = EVALUATED * images * forward_seconds(config, probe) + 0.5
-    return Job("task2vec", TASK2VEC, probe, task, settings, needs=(_embed(config, probe, task).id,), cost=cost)
+    return Job("task2vec", TASK2VEC, probe, task, settings, needs=(embed.id,), cost=cost)
 
 
 def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Mapping[str, Task]) -> list[Job]:
@@ -115,13 +120,23 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
     jobs = []
     for model in models:
         for name in asked.references:
-            for task in (task for task in tasks.values() if task.name != name):
+            for _, task in pairs([model], [task for task in tasks.values() if task.name != name]):
+                if tasks[name].modality != task.modality:
+                    continue
                 embeds = [_embed(config, model, each) for each in (task, tasks[name])]
                 whole = settings | {"embed": dict(embeds[0].settings)}
                 cost = 0.1 * len(asked.caps) + asked.unlabelled + 0.1 * asked.released
                 jobs.append(Job("bound", BOUND, model, task, whole, tasks[name],
                                 tuple(embed.id for embed in embeds), cost))  # fmt: skip
     return jobs
+
+
+def _head2toe(config: SweepConfig, asked: Head2Toe, model: Model, task: Task) -> Job:
+    embed = _embed(config, model, task)
+    settings = asked.model_dump(mode="json") | {"seed": config.seed, "embed": dict(embed.settings)}
+    tried = len(asked.sizes) * len(asked.penalties) * (asked.folds + 1)
+    cost = 2 * forward_seconds(config, model) * sum(task.sizes.values()) + 0.3 * tried
+    return Job("head2toe", HEAD2TOE, model, task, settings, needs=(embed.id,), cost=cost)
 
 
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:

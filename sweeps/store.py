@@ -68,6 +68,14 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("classes_reference", _INT), ("classes", _INT), ("head", _TEXT), ("learning_rate", _REAL), ("search", _TEXT),
         ("trial", _INT), ("seconds", _REAL), ("reason", _TEXT),
     ],
+    "head2toe": [
+        ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("val_accuracy", _REAL), ("cross_validated", _REAL),
+        ("test_accuracy", _REAL), ("linear_val_accuracy", _REAL), ("linear_test_accuracy", _REAL), ("features", _INT),
+        ("kept", _INT), ("target", _INT), ("penalty", _REAL), ("fraction", _REAL), ("rate", _REAL), ("steps", _INT),
+        ("stored_bytes", _INT), ("linear_bytes", _INT), ("model_bytes", _INT), ("layers", pa.list_(_TEXT)),
+        ("shares", pa.list_(_REAL)), ("extract_seconds", _REAL), ("select_seconds", _REAL), ("linear_seconds", _REAL),
+        ("seconds", _REAL), ("seed", _INT),
+    ],
     "models": [
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),
         ("input_size", _INT), ("upstream", _TEXT), ("upstream_size", _INT), ("upstream_accuracy", _REAL),
@@ -108,6 +116,10 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("score", _TEXT), ("against", _TEXT), ("over", _TEXT), ("of", _TEXT), ("compared", _INT), ("pearson", _REAL),
         ("weighted_tau", _REAL),
     ],
+    "transfer": [
+        ("task", _TEXT), ("model", _TEXT), ("method", _TEXT), ("accuracy", _REAL), ("seconds", _REAL), ("bytes", _INT),
+        ("affinity", _REAL), ("regret", _REAL), ("relative_regret", _REAL),
+    ],
     "comparisons": [
         ("pool", _TEXT), ("budget", _INT), ("strategy", _TEXT), ("versus", _TEXT), ("tasks", _INT),
         ("difference", _REAL), ("low", _REAL), ("high", _REAL), ("mean_delta", _REAL), ("wins", _INT),
@@ -140,7 +152,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     for name, columns in _COLUMNS.items()
 }
 DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "comparisons", "correlations", "proxies",
-           "neighbours", "relatedness", "answer")  # fmt: skip
+           "neighbours", "relatedness", "transfer", "answer")  # fmt: skip
 
 
 def write_parquet(path: Path, data: pa.Table) -> None:

@@ -11,6 +11,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "early": "sweeps.jobs.early:run",
         "task2vec": "sweeps.jobs.task2vec:run",
         "bound": "sweeps.jobs.bound:run",
+        "head2toe": "sweeps.jobs.head2toe:run",
         "tau_trial": "sweeps.jobs.bound:trial",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",

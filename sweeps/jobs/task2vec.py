@@ -32,15 +32,15 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     present = len(torch.as_tensor(splits["train"].labels).unique())
     if present < 2:
         raise DataError(f"task {job.task.name!r} must have at least two classes to be embedded, got {present}")
-    loaded = context.model(job.model, classes=classes, image_size=settings["embed"]["image_size"])
-    images, labels = context.pixels(job.task, "train", loaded.geometry)
-    chosen = _chosen(len(images), settings["images"], settings["seed"])
+    loaded = context.model(job.model, classes=classes, settings=settings["embed"])
+    examples = context.examples(job.task, "train", loaded)
+    chosen = _chosen(len(examples), settings["images"], settings["seed"])
     fitted = fit_head(torch.as_tensor(splits["train"].features), torch.as_tensor(splits["train"].labels), classes)
     accuracy = _accuracy(fitted, splits["val"])
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for part in chosen.split(settings["batch"]):
-            yield loaded.normalise(images[part]), labels[part].to(loaded.mean.device)
+            yield examples[part], examples.labels[part].to(loaded.device)
 
     with _with_head(job, loaded, fitted) as name:
         if settings["method"] == "montecarlo":
@@ -64,7 +64,7 @@ def _with_head(job: Job, loaded: Loaded, fitted: nn.Linear) -> Iterator[str]:
     pixel = isinstance(own, nn.Conv2d) and own.kernel_size == (1, 1)  # a linear layer too, on a pooled map of one pixel
     if not name or not (pixel or isinstance(own, nn.Linear)):
         raise ModelError(f"probe {job.model.name!r} must end in a linear layer, got {type(own).__name__}")
-    fitted = fitted.to(loaded.mean.device)
+    fitted = fitted.to(loaded.device)
     parent, _, attribute = name.rpartition(".")
     setattr(loaded.module.get_submodule(parent), attribute, nn.Sequential(nn.Flatten(1), fitted) if pixel else fitted)
     try:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sweeps.report import relatedness
+from sweeps.report import relatedness, transfer
 from sweeps.report.cells import Cells, accuracies
 from sweeps.report.choice import Ground, answers
 from sweeps.report.duels import comparisons
@@ -68,7 +68,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
     related = relatedness.scores(evidence.bounds, cells.rows, evidence.task_names, evidence.pool)
     linear = [row for row in evidence.scores if row["proxy"] == "linear"]
-    evidence = replace(evidence, scores=[*evidence.scores, *related])
+    evidence = replace(evidence, scores=[*evidence.scores, *related, *transfer.scores(evidence.head2toe)])
     near = distances(evidence.embeddings, evidence.task_names)
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
     members = {name: [model for model in pool.members(evidence.models) if model not in evidence.scratch]
@@ -89,6 +89,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
         "relatedness": relatedness.agreement(related, linear, cells.rows, evidence.task_names, evidence.pool),
+        "transfer": transfer.transfer(evidence.head2toe, cells.rows, evidence.scratch),
         "proxies": trust(cells, evidence.task_names, views, question),
         "neighbours": near,
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),

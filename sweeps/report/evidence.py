@@ -11,7 +11,7 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "finetune", "search", "confirm")
+ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "finetune", "search", "confirm")
 STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
 
@@ -63,6 +63,7 @@ class Evidence:
     faults: Mapping[str, str] = field(default_factory=dict)
     embeddings: list[Row] = field(default_factory=list)
     bounds: list[Row] = field(default_factory=list)
+    head2toe: list[Row] = field(default_factory=list)
 
     @cached_property
     def task_names(self) -> list[str]:
@@ -172,6 +173,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
         faults=faults or {},
         embeddings=planned_only(store.rows("embeddings"), planned),
         bounds=planned_only(store.rows("bounds"), planned),
+        head2toe=planned_only(store.rows("head2toe"), planned),
     )
 
 

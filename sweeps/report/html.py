@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sweeps.errors import OutputError
-from sweeps.report import figures, neighbours, panels, relatedness, study, tables, terms, words
+from sweeps.report import figures, neighbours, panels, relatedness, study, tables, terms, transfer, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
 from sweeps.report.forest import forest
@@ -84,9 +84,8 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     sections = [
         _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _duels(rows), _hits(rows),
         _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _bounds(evidence, rows),
-        _accuracies(evidence, rows),
-        _searches(evidence, rows), _cost(evidence, rows), _failures(evidence), _missing(evidence, derived.notes),
-        _models(evidence),
+        _layers(evidence, rows), _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows),
+        _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
     ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",
@@ -285,6 +284,20 @@ def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
                    folded=[Folded("The terms over tau", _markup(svg))
                            for svg in [terms.curves(found, evidence.task_names, evidence.pool)] if svg],
                    more=[terms.agreement(rows["relatedness"])] if rows["relatedness"] else [])  # fmt: skip
+
+
+def _layers(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
+    title, found = "Is the last layer enough?", rows["transfer"]
+    if not found:
+        planned = any(row["kind"] == "head2toe" for row in evidence.plan)
+        return Section("layers", title, missing="No selection of layers has finished yet." if planned
+                       else "This sweep selects no layers: it has no [head2toe] section.")  # fmt: skip
+    lead = "Head2Toe: a linear head on selected features of all layers, beside one on the last layer and fine-tuning."
+    shares = transfer.layers([row for row in evidence.head2toe if row["model"] in evidence.pool], evidence.task_names)
+    return Section("layers", title, lead, notes=transfer.said(found),
+                   pictures=_pictures(transfer.gains(found, evidence.task_names)),
+                   folded=[Folded("Which layers are kept", _markup(shares))] if shares else [],
+                   more=[transfer.table(found, evidence.task_names)])  # fmt: skip
 
 
 def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:

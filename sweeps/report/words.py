@@ -20,6 +20,7 @@ _PROXIES = {
     "ncti_ncc": "NCTI NCC", "ncti_vc": "NCTI VC", "etran": "ETran", "pactran": "PACTran", "nleep": "NLEEP",
     "leep": "LEEP", "eep": "EEP", "nce": "NCE", "otce": "OTCE", "released": "release year",
     "static_rank": "rank on other tasks", "rank_mean": "mean rank", "task2vec": "Task2Vec",
+    "head2toe": "Head2Toe", "head2toe_cv": "Head2Toe, cross-validated",
     "relatedness": "task-relatedness", "relatedness_0.1": "task-relatedness, τ 0.1",
     "relatedness_tuned": "task-relatedness, tuned τ",
     "relatedness_least": "task-relatedness, least over τ",
@@ -127,6 +128,11 @@ def strategy(name: str | None) -> str:
 def proxy(name: str) -> str:
     """How people write a proxy, a combined or a static score: ``kNN`` for ``knn``."""
     return _PROXIES.get(name, name.replace("_", " "))
+
+
+def method(name: str) -> str:
+    """How people write a way of transfer."""
+    return {"linear": "linear head", "head2toe": "Head2Toe"}.get(name, name)
 
 
 def trust(rows: Sequence[Row]) -> list[str]:

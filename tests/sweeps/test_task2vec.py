@@ -105,9 +105,9 @@ def test_refused_before_anything_runs(embedded, change, says):
 
 def test_the_information_of_the_body_with_a_head_fitted_to_the_task(context, task):
     """By hand: features of all training images, a head on them, the Fisher information of that network."""
-    loaded = load(probe(), classes=3, image_size=16)
-    images, labels = context.pixels(task, "train", loaded.geometry)
-    inputs = loaded.normalise(images)
+    loaded = load(probe(), classes=3, view={"image_size": 16})
+    examples = context.examples(task, "train", loaded)
+    inputs, labels = examples[slice(None)], examples.labels
     with torch.inference_mode():
         pooled = loaded.module.body(inputs).mean(dim=(2, 3))
     loaded.module.fc = fit_head(pooled.clone(), labels, 3)
@@ -156,7 +156,7 @@ def test_a_head_that_is_a_convolution_of_one_pixel_is_a_linear_layer(context, ta
     """As in pre-activation ResNets; the probe has its own head back afterwards."""
     model = probe("convolved")
     assert units(task, context, model) == pytest.approx(units(task, context), rel=1e-4)
-    loaded = context.model(model, classes=3, image_size=16)
+    loaded = context.model(model, classes=3, settings={"image_size": 16})
     embed_task(job(task, model), context)
     assert loaded.module.fc is loaded.head
 

@@ -177,7 +177,10 @@ def test_a_dataset_by_its_place(dataset):
     assert found.sizes == {"train": 34, "val": 6, "test": 20}
     assert split_of(found, "test").texts == sentences(60)[0][40:]
     for more, says in (
-        ({"splits": {"train": "training"}}, "a split of the dataset must be known, got 'training'; did you mean 'train'"),
+        (
+            {"splits": {"train": "training"}},
+            "a split of the dataset must be known, got 'training'; did you mean 'train'",
+        ),
         ({"text": "text"}, "a column must be there, got 'text'"),
         ({"dataset": "nobody/nothing"}, "the dataset must load from nobody/nothing, got"),
     ):
