@@ -3,10 +3,10 @@
     python benchmarks/text.py
 
 The texts have the lengths of SST-5's sentences (19 words on average, at most about 55). The bare loop is what anyone
-writes: tokenize with ``padding="max_length"``, a DataLoader over the rows, the model in eval mode, the mean over tokens;
-it pads to the longest text of the task, the least that fixed padding can do. Ours is the ``embed`` job as a sweep runs
-it, once with nothing cached (reading, tokenizing and writing features included) and once as for the second model with
-the same tokenizer. Random weights: they cost the same. One thread each.
+writes: tokenize with ``padding="max_length"``, a DataLoader over the rows, the model in eval mode, the mean over
+tokens; it pads to the longest text of the task, the least that fixed padding can do. Ours is the ``embed`` job as a
+sweep runs it, once with nothing cached (loading, tokenizing and writing tokens and features included) and once as for
+the second model with the same tokenizer. Random weights: they cost the same. One thread each.
 """
 
 import json

@@ -218,7 +218,7 @@ def _config(model: Model, folder: Path) -> Any:
     return config
 
 
-def _weights(model: Model, folder: Path, config: Any, factory: Any) -> nn.Module:
+def _weights(model: Model, folder: Path, config: Any, factory: Any) -> Any:
     """The whole model in float32; every weight of the trunk must be there but a pooler's: nothing reads that."""
     if not model.pretrained:
         return factory.from_config(config, dtype=torch.float32, trust_remote_code=False)

@@ -243,5 +243,5 @@ def test_folders_and_ids_that_are_not_there(tmp_path):
         resolve_entry(ModelEntry(name="x", source="transformers:"))
     pinned = resolve_entry(ModelEntry(name="x", source="transformers:nobody/nothing", revision="0" * 40))
     assert pinned.content["source"] == "transformers:nobody/nothing"
-    with pytest.raises(ModelError, match="must load from transformers:nobody/nothing, got .*no network"):
+    with pytest.raises(ModelError, match=r"must load from transformers:nobody/nothing, got .*no network"):
         load(pinned)

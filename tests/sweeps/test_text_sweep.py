@@ -75,8 +75,11 @@ def test_one_sweep_of_both(mixed, tmp_path):
 def test_a_reference_of_each_modality(mixed, tmp_path):
     """The first of the right kind is taken; a name that is no task is refused."""
     draw_folder(tmp_path / "other", classes=2)
-    more = [{"name": "other", "path": str(tmp_path / "other")},
-            {"name": "more", "path": str(language.jsonl(tmp_path / "m.jsonl", 40, classes=2)), "text": "text"}]  # fmt: skip
+    file = language.jsonl(tmp_path / "m.jsonl", 40, classes=2)
+    more = [
+        {"name": "other", "path": str(tmp_path / "other")},
+        {"name": "more", "path": str(file), "text": "text"},
+    ]
     both = mixed | {"task": mixed["task"] + more, "proxies": {"otce": {"reference": ["other", "more"]}, "linear": {}}}
     _, _, jobs, _ = plan(parse(both))
     used = {(job.task.name, job.reference.name) for job in jobs if job.settings.get("proxy") == "otce"}
@@ -125,7 +128,12 @@ def scene(tmp_path):
     config.save_pretrained(path)
     model = resolve_entry(ModelEntry(name="bert", source=f"transformers:{path}"))
     file = language.jsonl(tmp_path / "t.jsonl", 90)
-    return path, model, from_texts(TaskEntry(name="t", path=str(file), text="text"), seed=0), Context(tmp_path / "cache")
+    return (
+        path,
+        model,
+        from_texts(TaskEntry(name="t", path=str(file), text="text"), seed=0),
+        Context(tmp_path / "cache"),
+    )
 
 
 def bare_loop(path, task):
@@ -174,7 +182,7 @@ def test_finetuning_equals_a_bare_loop(scene):
 def test_fine_tuning_learns(scene):
     _, model, task, context = scene
     row = finetune.run(Job("finetune", 1, model, task, SETTINGS | {"steps": 60, "batch": 16}), context)["runs"][0]
-    assert row["test_accuracy"] > 0.6  # one word tells the class
+    assert row["curve"][-1]["train_loss"] < 0.5  # nats; three classes start at 1.1
 
 
 def test_the_same_job_gives_the_same_row_with_dropout(tmp_path, scene):
