@@ -13,6 +13,7 @@ from taskrel.stats import FeatureStats
 
 ROOT = Path(__file__).resolve().parents[1]
 PROXY_PAGE = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
+LANGUAGE_PAGE = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [*PROXIES, *COMBINED, *STATIC, "early_stopping"])
@@ -43,3 +44,40 @@ def test_python_on_the_pages_runs(page, capsys):
         exec(compile(block, page, "exec"), dict(names))
     if page == "README.md":
         assert "logme" in capsys.readouterr().out
+
+
+def test_the_sweep_on_the_page_of_language_is_read(tmp_path):
+    from sweeps.config import load
+
+    (block,) = re.findall(r"```toml\n(.*?)```", LANGUAGE_PAGE, re.DOTALL)
+    (tmp_path / "my_encoder").mkdir()
+    (tmp_path / "s.toml").write_text(block)
+    config = load(tmp_path / "s.toml")
+    assert config.task[0].path == str(tmp_path / "reviews.csv")
+    assert config.task[1].dataset == "nyu-mll/glue"
+    assert config.model[0].source == "transformers:google/bert_uncased_L-2_H-128_A-2"
+
+
+def test_the_page_of_language_says_what_the_program_says():
+    from sweeps.config import FineTune, Search
+    from sweeps.tasks.hub import HUB_TASKS
+
+    assert set(re.findall(r"`(hub/\w+)`", LANGUAGE_PAGE)) == set(HUB_TASKS)
+    recipe = FineTune().recipe("text")
+    assert recipe.learning_rates == (1e-5, 2e-5, 5e-5)
+    assert {key: recipe.settings[key] for key in ("batch", "weight_decay", "warmup")} == {
+        "batch": 32, "weight_decay": 0.01, "warmup": 0.1}  # fmt: skip
+    assert Search().range("text") == (1e-6, 5e-4)
+
+
+@pytest.mark.parametrize("section", ["embed", "finetune", "finetune.text", "search.text"])
+def test_every_key_of_these_sections_is_on_the_page_of_configuration(section):
+    from sweeps.config import Embed, FineTune, Range, TextFineTune
+
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    model = {"embed": Embed, "finetune": FineTune, "finetune.text": TextFineTune, "search.text": Range}[section]
+    lines = [line for line in page.splitlines() if line.startswith(f"| `{section}.")]
+    for key in model.model_fields:
+        assert any(
+            f"`{section}.{key}`" in line or f"`.{key}`" in line or f"`{section}.{key}." in line for line in lines
+        )

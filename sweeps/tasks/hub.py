@@ -1,5 +1,6 @@
 """The text tasks of the papers as Hugging Face datasets: ids, columns and splits, as data. Loads nothing.
 
+Where a repository's own files need a script, which is never run, the hub's conversion to Parquet is read instead.
 GLUE's test labels are not public, so its validation split is the test here and a fifth of train the validation; the
 same holds where a dataset has train and test alone.
 """
@@ -35,7 +36,8 @@ HUB_TASKS: Mapping[str, TaskEntry] = MappingProxyType({
         _entry("sst5", "SetFit/sst5", summary="Sentiment of a sentence on a film, five grades."),
         _entry("ag_news", "fancyzhx/ag_news", summary="Topic of a news item, four of them."),
         _entry("dbpedia", "fancyzhx/dbpedia_14", text="content", summary="Kind of a thing in Wikipedia, fourteen."),
-        _entry("trec", "CogComp/trec", label="coarse_label", summary="What a question asks for, six kinds."),
+        _entry("trec", "CogComp/trec", label="coarse_label", revision="refs/convert/parquet",
+               summary="What a question asks for, six kinds."),
         *(_entry(f"glue_{name}", "nyu-mll/glue", text=text, pair=pair, subset=name, summary=summary,
                  splits=_GLUE_SPLITS if name != "mnli" else {"train": "train", "test": "validation_matched"})
           for name, (text, pair, summary) in _GLUE.items()),

@@ -7,6 +7,7 @@ or a dataset by its id or folder. What is wrong is said in one line, with the ro
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,7 @@ def split_of(task: Task, split: str) -> Split:
 @lru_cache(maxsize=2)
 def _drawn(name: str, seed: int) -> Any:
     """All splits are drawn at once; the other two are wanted next."""
-    from sweeps.tasks.mini_text import draw
-
-    return draw(name, seed)
+    return import_module("sweeps.tasks.mini_text").draw(name, seed)
 
 
 @lru_cache(maxsize=2)

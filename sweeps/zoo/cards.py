@@ -25,10 +25,12 @@ def cards() -> Mapping[str, Mapping[str, Any]]:
 @cache
 def text_cards() -> Mapping[str, Mapping[str, Any]]:
     """The same for the embedded language models, each with the ``folder`` that transformers loads it from."""
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for folder in sorted(path.parent for path in TEXTS.glob("models/*/config.json")):
         places = (TEXTS / "cards" / f"{folder.name}.json", folder / "card.json")
-        card = next((json.loads(path.read_text(encoding="utf-8")) for path in places if path.is_file()), {})
+        card: dict[str, Any] = next(
+            (json.loads(path.read_text(encoding="utf-8")) for path in places if path.is_file()), {}
+        )
         found[card.get("name", folder.name)] = MappingProxyType({**card, "folder": str(folder)})
     return MappingProxyType(found)
 

@@ -178,8 +178,7 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
     root = folder_of(model)
     folder, hints = inner(root)
     config = _config(model, folder)
-    own = (config.architectures or [""])[0].endswith("ForSequenceClassification") and not config.is_encoder_decoder
-    with_source = classes is None and own and config.num_labels > 1 and model.pretrained
+    with_source = classes is None and model.pretrained and _classifies(config)
     whole = _weights(model, folder, config, transformers.AutoModelForSequenceClassification if with_source
                      else transformers.AutoModel)  # fmt: skip
     trunk: nn.Module = whole.base_model if with_source else whole.get_encoder() if config.is_encoder_decoder else whole
@@ -218,7 +217,25 @@ def _config(model: Model, folder: Path) -> Any:
     return config
 
 
-def _weights(model: Model, folder: Path, config: Any, factory: Any) -> nn.Module:
+def _classifies(config: Any) -> bool:
+    """Whether the checkpoint has a classifier whose probabilities can be read in the pass that gives the features.
+
+    Not one that reads a decoder's end (T5, BART), that gives one number, or that takes the last place of a row for the
+    last token (XLNet), which is padding here.
+    """
+    named = (config.architectures or [""])[0].endswith("ForSequenceClassification")
+    return (
+        named
+        and not config.is_encoder_decoder
+        and config.num_labels > 1
+        and (
+            getattr(config, "problem_type", None) in (None, "single_label_classification")
+            and getattr(config, "summary_type", None) != "last"
+        )
+    )
+
+
+def _weights(model: Model, folder: Path, config: Any, factory: Any) -> Any:
     """The whole model in float32; every weight of the trunk must be there but a pooler's: nothing reads that."""
     if not model.pretrained:
         return factory.from_config(config, dtype=torch.float32, trust_remote_code=False)

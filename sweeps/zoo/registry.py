@@ -40,7 +40,7 @@ def _from_text_card(name: str, card: Mapping) -> Model:
     known = hub.facts(folder)
     return Model(
         name=name, source=f"transformers:{folder}", modality="text", group=card.get("group", "language"),
-        revision=card.get("sha256") or hub.folder_revision(name, folder),
+        revision=hub.folder_revision(name, folder),  # the tokenizer is part of what it is
         family=card.get("architecture") or known["family"], dim=card.get("dim") or known["dim"],
         parameters=card.get("parameters") or _parameters(folder / "model.safetensors"),
         upstream=card.get("upstream"), upstream_size=card.get("upstream_size"),

@@ -16,6 +16,8 @@ from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
 from tests.doubles import language
 
+DECODERS = ("gpt2", "llama")
+
 
 def entry(path, **more):
     return resolve_entry(ModelEntry(name=path.name, source=f"transformers:{path}", **more))
@@ -49,12 +51,12 @@ def one_by_one(path, task, pooling, layers="last", factory=transformers.AutoMode
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "gpt2"])
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "gpt2", "llama"])
 @pytest.mark.parametrize(("pooling", "layers"), [("auto", "last"), ("mean", "mean"), ("last", "last")])
 def test_features_are_those_of_each_text_alone(tmp_path, task, kind, pooling, layers):
     path = language.folder(tmp_path / kind, kind)
     probes, row = embedded(entry(path), task, tmp_path / "cache", pooling=pooling, layers=layers)
-    wanted = {"auto": "last" if kind == "gpt2" else "mean"}.get(pooling, pooling)
+    wanted = {"auto": "last" if kind in DECODERS else "mean"}.get(pooling, pooling)
     assert torch.allclose(torch.as_tensor(probes["train"].features), one_by_one(path, task, wanted, layers), atol=1e-5)
     assert (row["dim"], row["head_classes"]) == (16, None)
     assert row["input_size"] == (33 if kind == "roberta" else 64)  # RoBERTa counts positions from padding + 1
@@ -67,7 +69,8 @@ def test_cls_is_the_first_token(tmp_path, task):
 
 
 @pytest.mark.parametrize(
-    ("kind", "pad"), [("bert", True), ("distilbert", True), ("roberta", True), ("gpt2", True), ("gpt2", False)]
+    ("kind", "pad"),
+    [("bert", True), ("distilbert", True), ("roberta", True), ("gpt2", True), ("gpt2", False), ("llama", False)],
 )
 def test_the_checkpoint_s_own_classifier_gives_the_probabilities(tmp_path, task, kind, pad):
     """Also without a padding token: the last token of a text must be found all the same."""
@@ -84,7 +87,7 @@ def test_the_checkpoint_s_own_classifier_gives_the_probabilities(tmp_path, task,
         ])  # fmt: skip
     assert torch.allclose(torch.as_tensor(probes["train"].source_probs), wanted, atol=1e-5)
     assert row["head_classes"] == 4
-    pooling = "last" if kind == "gpt2" else "mean"
+    pooling = "last" if kind in DECODERS else "mean"
     assert torch.allclose(torch.as_tensor(probes["train"].features), one_by_one(path, task, pooling, "mean"), atol=1e-5)
 
 
@@ -243,5 +246,57 @@ def test_folders_and_ids_that_are_not_there(tmp_path):
         resolve_entry(ModelEntry(name="x", source="transformers:"))
     pinned = resolve_entry(ModelEntry(name="x", source="transformers:nobody/nothing", revision="0" * 40))
     assert pinned.content["source"] == "transformers:nobody/nothing"
-    with pytest.raises(ModelError, match="must load from transformers:nobody/nothing, got .*no network"):
+    with pytest.raises(ModelError, match=r"must load from transformers:nobody/nothing, got .*no network"):
         load(pinned)
+
+
+def test_the_embedded_language_zoo_is_read_from_its_folders(tmp_path, monkeypatch):
+    """Cards say what is known; what they leave out is read from the folder."""
+    from sweeps.zoo import cards, registry
+
+    path = language.folder(tmp_path / "models" / "mini_bert.mlm", "bert")
+    language.folder(tmp_path / "models" / "other", "gpt2")
+    (tmp_path / "cards").mkdir()
+    known = {"name": "mini_bert.mlm", "group": "architecture", "upstream": "all", "upstream_size": 7, "loss": "mlm"}
+    (tmp_path / "cards" / "mini_bert.mlm.json").write_text(json.dumps(known))
+    monkeypatch.setattr(cards, "TEXTS", tmp_path)
+    monkeypatch.setattr(registry, "text_cards", cards.text_cards.__wrapped__)
+    found = registry.embedded.__wrapped__()
+    model = found["mini_bert.mlm"]
+    assert (model.group, model.upstream, model.upstream_size, model.summary) == ("architecture", "all", 7, "mlm")
+    assert (model.modality, model.dim, model.family) == ("text", 16, "bert")
+    assert model.parameters == sum(value.numel() for value in transformers.AutoModel.from_pretrained(path).parameters())
+    assert found["other"].family == "gpt2"
+    assert load(model).module.pooling == "mean"
+
+
+def test_the_embedded_text_tasks_are_read_from_their_package(tmp_path, monkeypatch):
+    """A package with TASKS and draw: pairs as tuples, labels as numbers."""
+    import sys
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    import numpy as np
+
+    from sweeps.tasks import registry
+    from sweeps.tasks.mini import Facts
+    from sweeps.tasks.texts import split_of
+
+    package = ModuleType(registry.TEXTS)
+    package.__spec__ = ModuleSpec(registry.TEXTS, None)
+    sizes = {"train": 6, "val": 4, "test": 4}
+    package.TASKS = {name: Facts(name, "language", ("no", "yes"), sizes, "so") for name in ("text/one", "text/two")}
+    package.draw = lambda name, seed: {
+        split: ([f"good{i}" if name == "text/one" else (f"good{i}", "bad1 bad2") for i in range(size)],
+                np.arange(size) % 2) for split, size in sizes.items()
+    }  # fmt: skip
+    monkeypatch.setitem(sys.modules, registry.TEXTS, package)
+    found = registry.embedded.__wrapped__()
+    one, two = found["text/one"], found["text/two"]
+    assert (one.modality, one.group, one.classes, dict(one.sizes)) == ("text", "language", ("no", "yes"), sizes)
+    assert found["mini/digits"].modality == "image"
+    assert split_of(one, "val").pairs is None
+    assert split_of(two, "val").pairs == ["bad1 bad2"] * 4
+    assert split_of(two, "val").labels.tolist() == [0, 1, 0, 1]
+    loaded = load(entry(language.folder(tmp_path / "bert", "bert")))
+    assert loaded.examples(two, "val", tmp_path / "cache")[:]["token_type_ids"].sum() == 4 * 3

@@ -107,7 +107,7 @@ def spoiled(key, place, value):
         ("jsonl", spoiled("label", 2, None), {}, "every example must have a label, got None in row 3"),
         ("parquet", rows(label=[0.0, float("nan"), *[1.0] * 58]), {}, "must have a label, got nan in row 2"),
         ("csv", rows(label=["same"] * 60), {}, "train must hold at least 2 classes, got 1"),
-        ("csv", rows(label=["a", "b", *["c"] * 58]), {}, "a class must hold at least 3 texts to be split, got 1 in 'a'"),
+        ("csv", rows(label=["a", "b", *["c"] * 58]), {}, "must hold at least 3 texts to be split, got 1 in 'a'"),
         ("parquet", rows(text=list(range(60))), {}, "the column 'text' must hold text, got int64"),
         ("csv", rows(part=["train"] * 60), {"split": "part"}, None),
         ("csv", rows(part=["train"] * 40 + ["val"] * 20), {"split": "part"}, "test must be there beside train"),
@@ -138,7 +138,7 @@ def test_places_that_are_not_there(tmp_path):
     ):
         with pytest.raises(DataError, match=says):
             task(path)
-    with pytest.raises(DataError, match="a file must be there, got .*x.csv"):
+    with pytest.raises(DataError, match=r"a file must be there, got .*x\.csv"):
         task(tmp_path / "empty", splits={"train": "x.csv"})
 
 
