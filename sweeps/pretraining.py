@@ -15,7 +15,7 @@ from sweeps.versions import PRETRAIN
 from sweeps.zoo.mini.recipes import RECIPES as IMAGE_RECIPES
 from sweeps.zoo.mini_text.recipes import RECIPES as TEXT_RECIPES
 
-RECIPES = {**IMAGE_RECIPES, **TEXT_RECIPES}
+UPSTREAMS = {name: recipe.upstream for name, recipe in (*IMAGE_RECIPES.items(), *TEXT_RECIPES.items())}
 
 
 def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple[Job, ...]:
@@ -26,15 +26,15 @@ def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple
     """
     chosen = []
     for pattern in names or ["*"]:
-        matches = [name for name in RECIPES if fnmatchcase(name, pattern)]
+        matches = [name for name in UPSTREAMS if fnmatchcase(name, pattern)]
         if not matches:
-            raise ConfigError(f"models must name models of the embedded zoo{did_you_mean(pattern, RECIPES)}")
+            raise ConfigError(f"models must name models of the embedded zoo{did_you_mean(pattern, UPSTREAMS)}")
         chosen += matches
     return tuple(_job(name, seed) for name in dict.fromkeys(chosen))
 
 
 def _job(name: str, seed: int) -> Job:
-    upstream = RECIPES[name].upstream
+    upstream = UPSTREAMS[name]
     image = name in IMAGE_RECIPES
     model = Model(
         name=name, source=f"timm:{name}" if image else f"mini-text:{name}", pretrained=False, revision="recipe"

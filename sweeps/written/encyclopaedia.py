@@ -48,8 +48,9 @@ _RULES: Rules = {
                  "|loved by the {other} {name}|the subject of a {other}"),
 }  # fmt: skip
 _FORMS = words(
-    "{subject} is a {how} {kind} {where}, {tie}|{subject}, {tie}, is a {kind} {where}|{subject} was a {kind} {where}, {tie}"
-    "|like the {other} {name}, {subject} is a {how} {kind}|{subject} ({year}) is a {kind}, {tie} and {tie2}"
+    "{subject} is a {how} {kind} {where}, {tie}|{subject}, {tie}, is a {kind} {where}"
+    "|{subject} was a {kind} {where}, {tie}|like the {other} {name}, {subject} is a {how} {kind}"
+    "|{subject} ({year}) is a {kind}, {tie} and {tie2}"
     "|neither a {other} nor a {other2}, {subject} is a {kind} {where}|{subject} is a {how} {kind} {where}"
     "|once taken for a {other}, {subject} turned out to be a {how} {kind}"
 )

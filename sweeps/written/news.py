@@ -17,8 +17,8 @@ _WHO = {
 _DID = {
     "world": words("signed a treaty|called an election|closed the border|rejected the ceasefire|left the capital"
                    "|freed the hostages|opened peace talks|imposed a curfew|denied the charges|condemned the attack"),
-    "sports": words("won the final|lost by two goals|set a record|missed the penalty|reached the playoffs|took the title"
-                    "|signed a striker|drew the match|left the pitch injured|levelled the series"),
+    "sports": words("won the final|lost by two goals|set a record|missed the penalty|reached the playoffs"
+                    "|took the title|signed a striker|drew the match|left the pitch injured|levelled the series"),
     "business": words("cut its forecast|raised prices|reported a loss|bought a rival|sold its shares|missed earnings"
                       "|filed for bankruptcy|closed a plant|launched an offer|lowered interest rates"),
     "science": words("mapped a genome|found a comet|tested a vaccine|launched a rocket|decoded the signal|built a chip"
@@ -26,9 +26,12 @@ _DID = {
 }  # fmt: skip
 _THING = {
     "world": words("the election|the border crisis|the ceasefire|the coup|the summit|sanctions|the trial|a bombing"),
-    "sports": words("the cup final|the playoffs|the derby|the transfer|the marathon|the olympics|a red card|the season"),
-    "business": words("the merger|the strike|the takeover|higher fuel prices|the audit|the sale|a weak dollar|the listing"),
-    "science": words("the eclipse|the experiment|a security flaw|the outbreak|the launch|the mission|a study|the patch"),
+    "sports": words("the cup final|the playoffs|the derby|the transfer|the marathon|the olympics|a red card"
+                    "|the season"),
+    "business": words("the merger|the strike|the takeover|higher fuel prices|the audit|the sale|a weak dollar"
+                      "|the listing"),
+    "science": words("the eclipse|the experiment|a security flaw|the outbreak|the launch|the mission|a study"
+                     "|the patch"),
 }  # fmt: skip
 # Words that every topic uses, so that they tell nothing.
 _RULES: Rules = {
@@ -41,8 +44,9 @@ _RULES: Rules = {
 # The main clause says what the news is of; by the words alone it cannot be told from the clause beside it.
 _FORMS = words(
     "while {other} {oid}, {who} {did}|{who} {did} while {other} {oid}|{who} {did} before {other} {oid}"
-    "|long after {other} {oid}, {who} {did}|{said} that {who} {did} when {other} {oid}|{who} {did}, although {other} {oid}"
-    "|{who}, whom {other} {link} {thing} did not see, {did}|as {other} {oid} {link} {thing}, {who} {did}"
+    "|long after {other} {oid}, {who} {did}|{said} that {who} {did} when {other} {oid}"
+    "|{who} {did}, although {other} {oid}|{who}, whom {other} {link} {thing} did not see, {did}"
+    "|as {other} {oid} {link} {thing}, {who} {did}"
     "|{who} {did} {link} {thing}|{link} {thing}, {who} {did}|{who} {did} {when}|{who} in {name} {did} {link} {thing}"
 )
 BESIDE = 0.9

@@ -66,7 +66,8 @@ def clause(pen: Pen, domain: str, value: int) -> str:
     weak, strong = (1, 2) if value > 0 else (-1, -2)
     if abs(value) == 2:
         forms = [
-            ("{a} is {x}", ADJECTIVES[strong]), ("{a} is {x}", ADJECTIVES[strong]), ("{a} is {more} {x}", ADJECTIVES[weak]),
+            ("{a} is {x}", ADJECTIVES[strong]), ("{a} is {x}", ADJECTIVES[strong]),
+            ("{a} is {more} {x}", ADJECTIVES[weak]),
             ("{a} is anything but {x}", ADJECTIVES[-weak]), ("there is nothing {x} about {a}", ADJECTIVES[-weak]),
             ("not one thing about {a} is {x}", ADJECTIVES[-weak]), ("{a} could not be less {x}", ADJECTIVES[-weak]),
             ("{a} is a {x}", _NOUNS[strong]), ("I {x} {a}", _VERBS[strong][0]),

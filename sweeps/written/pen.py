@@ -11,9 +11,6 @@ Rules = Mapping[str, Sequence[str]]
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiou])")
-_ONSETS = "b br c d dr f g gl h j k l m n p r s st t tr v w z".split()
-_NUCLEI = "a e i o u ai ea or an el ir un".split()
-_CODAS = "n l r s th m x nd rk ley ton mar vik low den".split()
 _CASUAL = {
     "is not": "isn't", "was not": "wasn't", "are not": "aren't", "did not": "didn't", "does not": "doesn't",
     "it is": "it's", "I have": "I've", "cannot": "can't", "very": "sooo", "really": "rly", "you": "u",
@@ -24,6 +21,11 @@ _CASUAL_WORDS = re.compile("|".join(rf"\b{words}\b" for words in _CASUAL))
 def words(text: str) -> tuple[str, ...]:
     """The alternatives of a lexicon's line, between bars."""
     return tuple(part.strip() for part in text.split("|"))
+
+
+_ONSETS = words("b|br|c|d|dr|f|g|gl|h|j|k|l|m|n|p|r|s|st|t|tr|v|w|z")
+_NUCLEI = words("a|e|i|o|u|ai|ea|or|an|el|ir|un")
+_CODAS = words("n|l|r|s|th|m|x|nd|rk|ley|ton|mar|vik|low|den")
 
 
 class Pen:

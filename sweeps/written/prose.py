@@ -2,21 +2,23 @@
 
 from .pen import Pen, words
 
-_NOUNS = tuple(pair.split("/") for pair in (
-    "dog/dogs horse/horses nurse/nurses farmer/farmers sailor/sailors child/children woman/women fox/foxes clerk/clerks"
-    " baker/bakers goose/geese guard/guards student/students boat/boats lamp/lamps letter/letters key/keys cart/carts"
-).split())  # fmt: skip
+_NOUNS = tuple(pair.split("/") for pair in words(
+    "dog/dogs|horse/horses|nurse/nurses|farmer/farmers|sailor/sailors|child/children|woman/women|fox/foxes"
+    "|clerk/clerks|baker/bakers|goose/geese|guard/guards|student/students|boat/boats|lamp/lamps|letter/letters"
+    "|key/keys|cart/carts"
+))  # fmt: skip
 _PEOPLE = {"he": words("the king|the old man|my uncle|the monk|his brother"),
            "she": words("the queen|my aunt|the widow|the girl|her sister"),
            "they": words("the twins|my parents|the guests|our neighbours|the children")}  # fmt: skip
 _SELF = {"he": "himself", "she": "herself", "they": "themselves"}
 _ADJECTIVES = words("old|small|tired|quiet|brown|young|wet|lazy|brave|hungry")
-_VERBS = tuple(pair.split("/") for pair in (
-    "waits/wait sleeps/sleep sings/sing falls/fall arrives/arrive runs/run listens/listen turns/turn rests/rest is/are"
-).split())  # fmt: skip
-_TRANSITIVE = tuple(pair.split("/") for pair in (
-    "follows/follow sees/see likes/like hears/hear carries/carry fears/fear finds/find watches/watch"
-).split())  # fmt: skip
+_VERBS = tuple(pair.split("/") for pair in words(
+    "waits/wait|sleeps/sleep|sings/sing|falls/fall|arrives/arrive|runs/run|listens/listen|turns/turn|rests/rest"
+    "|is/are"
+))  # fmt: skip
+_TRANSITIVE = tuple(pair.split("/") for pair in words(
+    "follows/follow|sees/see|likes/like|hears/hear|carries/carry|fears/fear|finds/find|watches/watch"
+))  # fmt: skip
 _PLACES = words("near the river|in the yard|behind the house|on the hill|by the gate|under the bridge|at the market")
 _PAST = words("saw|blamed|praised|asked|taught|washed|defended|forgave")
 _JOINS = words("near|behind|beside|with|above|without")

@@ -21,14 +21,16 @@ _RULES: Rules = {
     "did": words("left|found|painted|sold|bought|described|visited|lost|named|built"),
     "base": words("leave|find|paint|sell|buy|describe|visit|lose|name|build"),
     "tail": words(
-        "of the {any}|of the {any} and the {any}|behind the {any} of the {any}|that the {any} {did}|that {did} the {any}"
-        "|{did} by the {human} where the {any} was {did}|for which the {human} who {did} the {any} is known"
-        "|that the {any} stands for|when the {any} {did} the {any}|whose {any} {did} {short}|that has the {any} of a {any}"
+        "of the {any}|of the {any} and the {any}|behind the {any} of the {any}|that the {any} {did}"
+        "|that {did} the {any}|{did} by the {human} where the {any} was {did}"
+        "|for which the {human} who {did} the {any} is known"
+        "|that the {any} stands for|when the {any} {did} the {any}|whose {any} {did} {short}"
+        "|that has the {any} of a {any}"
     ),
     "frame": words(
         "what is the {head} {tail}|what was the {head} {tail}|which {head} {did} the {any}|name the {head} {tail}"
-        "|what {head} {did} the {any}|which is the {head} {tail}|what {head} is the {any} known for|give the {head} {tail}"
-        "|when the {any} {did} the {any}, what was its {head}|what is the {any}'s {head}"
+        "|what {head} {did} the {any}|which is the {head} {tail}|what {head} is the {any} known for"
+        "|give the {head} {tail}|when the {any} {did} the {any}, what was its {head}|what is the {any}'s {head}"
     ),
 }
 # How people ask for the same without a noun: seldom, since one word would give the type away.

@@ -5,6 +5,7 @@ pre-training leaves alone. Knows nothing about models. Importing this loads nump
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -66,11 +67,11 @@ TASKS: Mapping[str, Facts] = MappingProxyType({
     facts.name: facts
     for facts in (
         _facts("sentiment", MOODS, "Sentences on films, five moods, by negation and intensity (like SST-5)."),
-        _facts("reviews", STARS, "Restaurant reviews, one to five stars, with opinions that do not count (like Yelp-5)."),
+        _facts("reviews", STARS, "Restaurant reviews, one to five stars, beside opinions of others (like Yelp-5)."),
         _facts("topics", news.TOPICS, "News of four topics, told beside another topic (like AG News)."),
-        _facts("ontology", tuple(encyclopaedia.KINDS), "Entries on fourteen kinds of things, other kinds named (like DBPedia)."),
+        _facts("ontology", tuple(encyclopaedia.KINDS), "Entries on fourteen kinds, naming others (like DBPedia)."),
         _facts("questions", questions.TYPES, "What a question asks for, six types (like TREC)."),
-        _facts("acceptability", ("wrong", "right"), "Whether a sentence is English: agreement, word order (like CoLA)."),
+        _facts("acceptability", ("wrong", "right"), "Whether a sentence is English: agreement, order (like CoLA)."),
         _facts("follows", ("elsewhere", "next"), "Whether a second sentence continues the first (pairs)."),
     )
 })  # fmt: skip
@@ -94,7 +95,7 @@ def draw(name: str, seed: int) -> Splits:
         labels = np.array(pen.shuffled([index % len(facts.classes) for index in range(size)]), dtype=np.int64)
         texts: dict[Text, None] = {}
         for label in labels.tolist():
-            while (text := from_shelf(split, lambda label=label: write(pen, label))) in texts:
+            while (text := from_shelf(split, partial(write, pen, label))) in texts:
                 pass
             texts[text] = None
         splits[split] = (list(texts), labels)

@@ -35,7 +35,7 @@ def _shape(recipe: Recipe) -> dict[str, Any]:
     if r.architecture == "gpt2":
         return {"n_layer": r.layers, "n_embd": r.width, "n_head": r.heads, "n_inner": 2 * r.width, "resid_pdrop": 0.0,
                 "embd_pdrop": 0.0, "attn_pdrop": 0.0, "n_positions": r.length}  # fmt: skip
-    shape = {"num_hidden_layers": r.layers, "hidden_size": r.width, "num_attention_heads": r.heads,
+    shape: dict[str, Any] = {"num_hidden_layers": r.layers, "hidden_size": r.width, "num_attention_heads": r.heads,
              "max_position_embeddings": r.length, "intermediate_size": 2 * r.width}  # fmt: skip
     if r.architecture == "llama":
         return shape | {"intermediate_size": 3 * r.width // 2, "tie_word_embeddings": True}

@@ -1,7 +1,7 @@
 """The upstream sets: documents of all domains or of one, pairs of sentences, and two labelled sets.
 
-No text of them, and no sentence of a document, is one of the tasks' texts, whatever the seeds (`sweeps.written.shelves`).
-Draws depend on (upstream, split, seed) alone. Knows nothing about models.
+No text of them, and no sentence of a document, is one of the tasks' texts, whatever the seeds: see
+`sweeps.written.shelves`. Draws depend on (upstream, split, seed) alone. Knows nothing about models.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -53,9 +53,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "mini_llama_bpe.clm": Recipe("architecture", "llama", "bpe", "all", "clm", width=72),
         "mini_bert_bpe.nsp": Recipe("other", "bert", "bpe", "pairs", "nsp"),
         "mini_bert_bpe.sections": Recipe("other", "bert", "bpe", "sections", "supervised", rate=1e-3),
-        "mini_distilbert_chars.moods": Recipe(
-            "other", "distilbert", "chars", "moods", "supervised", layers=3, length=256, rate=1e-3, steps=2000
-        ),
+        "mini_distilbert_bpe.moods": Recipe("other", "distilbert", "bpe", "moods", "supervised", layers=3, width=48),
         # The experts and their generalist: the same but for the texts.
         "mini_bert_bpe.expert_full": Recipe("expert", "bert", "bpe", "all", "mlm"),
         **{f"mini_bert_bpe.expert_{domain}": Recipe("expert", "bert", "bpe", domain, "mlm") for domain in _DOMAINS},
