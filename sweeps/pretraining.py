@@ -15,7 +15,8 @@ from sweeps.versions import PRETRAIN
 from sweeps.zoo.mini.recipes import RECIPES as IMAGE_RECIPES
 from sweeps.zoo.mini_text.recipes import RECIPES as TEXT_RECIPES
 
-UPSTREAMS = {name: recipe.upstream for name, recipe in (*IMAGE_RECIPES.items(), *TEXT_RECIPES.items())}
+UPSTREAMS = {name: recipe.upstream for name, recipe in IMAGE_RECIPES.items()}
+UPSTREAMS |= {name: recipe.upstream for name, recipe in TEXT_RECIPES.items()}
 
 
 def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple[Job, ...]:

@@ -13,7 +13,6 @@ from .recipes import Recipe
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 PAD, UNK, CLS, SEP, MASK = range(5)
-BPE_SIZE = 512
 _ALPHABET = string.ascii_lowercase + string.digits + string.punctuation
 
 
@@ -52,7 +51,7 @@ def _bpe(recipe: Recipe) -> Tokenizer:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     trainer = trainers.BpeTrainer(
-        vocab_size=BPE_SIZE,
+        vocab_size=recipe.vocabulary,
         special_tokens=list(SPECIAL.values()),
         initial_alphabet=list(_ALPHABET),
         show_progress=False,
