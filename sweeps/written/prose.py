@@ -42,7 +42,9 @@ def sentence(pen: Pen, fault: str | None = None) -> str:
         fault: one of `FAULTS`, or none.
     """
     text = (
-        _reflexive(pen, fault) if fault == "self" or (fault != "verb" and pen.chance(0.25)) else _agreeing(pen, fault)
+        _reflexive(pen, fault)
+        if fault == "self" or (fault not in ("verb", "determiner") and pen.chance(0.25))
+        else _agreeing(pen, fault)
     )
     tokens = text.split()
     if fault == "order":

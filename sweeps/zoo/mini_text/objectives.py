@@ -55,7 +55,7 @@ def masked(batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
 
     Of those chosen 8 in 10 become [MASK], 1 in 10 another token of the batch, 1 in 10 stays.
 
-    Source: Devlin et al. 2019, section 3.1; three tenths instead of 15 %, as the texts are short and seen once or twice.
+    Source: Devlin et al. 2019, section 3.1; three tenths instead of 15 %, as the texts are few and seen twice.
     """
     ids, special = batch.ids, batch.ids <= MASK
     chance, fate = (torch.rand(ids.shape, generator=rng) for _ in range(2))

@@ -149,7 +149,7 @@ def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
 
 def _held_out(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> dict[str, float]:
     """Shares of the loss's own questions that the model answers rightly on texts it never saw."""
-    texts = draw(recipe.upstream, "held out", recipe.corpus_seed, HELD_OUT)
+    texts = draw(recipe.upstream, "held out", recipe.corpus_seed, min(HELD_OUT, recipe.corpus_size))
     rows, labels, rng = _encoded(tokenizer, texts), torch.tensor(texts.labels), torch.Generator().manual_seed(0)
     right, asked = Counter[str](), Counter[str]()
     model.eval()
