@@ -1,4 +1,4 @@
-"""Pre-train the embedded zoo as jobs on the executor: ``make zoo``. What is there already is left alone."""
+"""Pre-train the embedded zoos as jobs on the executor: ``make zoo``. What is there already is left alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,11 @@ from sweeps.progress import Display
 from sweeps.store import Store
 from sweeps.types import Job, Model, Outcome, Row, Task
 from sweeps.versions import PRETRAIN
-from sweeps.zoo.mini.recipes import RECIPES
+from sweeps.zoo.mini.recipes import RECIPES as IMAGE_RECIPES
+from sweeps.zoo.mini_text.recipes import RECIPES as TEXT_RECIPES
+
+UPSTREAMS = {name: recipe.upstream for name, recipe in IMAGE_RECIPES.items()}
+UPSTREAMS |= {name: recipe.upstream for name, recipe in TEXT_RECIPES.items()}
 
 
 def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple[Job, ...]:
@@ -23,18 +27,21 @@ def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple
     """
     chosen = []
     for pattern in names or ["*"]:
-        matches = [name for name in RECIPES if fnmatchcase(name, pattern)]
+        matches = [name for name in UPSTREAMS if fnmatchcase(name, pattern)]
         if not matches:
-            raise ConfigError(f"models must name models of the embedded zoo{did_you_mean(pattern, RECIPES)}")
+            raise ConfigError(f"models must name models of the embedded zoo{did_you_mean(pattern, UPSTREAMS)}")
         chosen += matches
     return tuple(_job(name, seed) for name in dict.fromkeys(chosen))
 
 
 def _job(name: str, seed: int) -> Job:
-    upstream = RECIPES[name].upstream
-    model = Model(name=name, source=f"timm:{name}", pretrained=False, revision="recipe")
+    upstream = UPSTREAMS[name]
+    image = name in IMAGE_RECIPES
+    model = Model(
+        name=name, source=f"timm:{name}" if image else f"mini-text:{name}", pretrained=False, revision="recipe"
+    )
     task = Task(name=f"upstream/{upstream}", source="upstream", classes=(), sizes={}, revision="drawn")
-    return Job("pretrain", PRETRAIN, model, task, {"seed": seed}, cost=180.0)
+    return Job("pretrain", PRETRAIN, model, task, {"seed": seed}, cost=180.0 if image else 90.0)
 
 
 def pretrain_all(names: Sequence[str] | None, out: Path, how: How, display: Display) -> list[Row]:

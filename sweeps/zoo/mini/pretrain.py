@@ -9,11 +9,8 @@ however many other models are trained beside it. Knows nothing about Ray, plans 
 import argparse
 import hashlib
 import json
-import math
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +20,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from sweeps.zoo.training import commit, learning_rate, reproducible
 
 from . import architectures  # noqa: F401  (registers the architectures with timm)
 from .objectives import OBJECTIVES, Objective
@@ -54,7 +53,7 @@ def pretrain(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    with _reproducible(seed):
+    with reproducible(seed):
         train = cached(recipe.upstream, "train", recipe.world_seed, per_class=recipe.per_class)
         objective = _objective(name, recipe, train)
         final_loss = _optimise(objective, train, recipe, seed, progress)
@@ -77,19 +76,6 @@ def pretrain(
     return card
 
 
-@contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """One thread and a seeded global stream (timm's initialisers read it), both restored afterwards."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _objective(name: str, recipe: Recipe, train: Images) -> Objective:
     heads = len(train.classes) if recipe.loss == "supervised" else 0
     body = timm.create_model(name.split(".")[0], pretrained=False, num_classes=heads)
@@ -103,14 +89,6 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9, nesterov=True, foreach=True)
     return torch.optim.AdamW(groups, lr=recipe.rate, foreach=True)
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """The rate of one step: linear warm-up over the first tenth, then half a cosine that ends at 0."""
-    warm = max(steps // 10, 1)
-    if step < warm:
-        return peak * (step + 1) / warm
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
 
 
 def _optimise(objective: Objective, train: Images, recipe: Recipe, seed: int, progress: Progress | None) -> float:
@@ -174,19 +152,8 @@ def _identity(name: str, recipe: Recipe, train: Images, body: nn.Module) -> dict
         "input_size": 32,
         "licence": LICENCE,
         "libraries": {package: version(package) for package in ("torch", "timm", "numpy", "safetensors", "pillow")},
-        "commit": _commit(),
+        "commit": commit(),
     }
-
-
-def _commit() -> str | None:
-    """The git revision of the source, or none outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def main() -> None:
