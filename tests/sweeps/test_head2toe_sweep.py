@@ -71,8 +71,9 @@ def rows() -> tuple[list[Row], list[Row]]:
               "shares": [0.1, 0.3], "layers": ["one", "two"]}  # fmt: skip
     found = [{**shared, "model": model, "task": task, "linear_test_accuracy": linear, "test_accuracy": linear + 0.1}
              for task in "tu" for model, linear in (("a", 0.5), ("b", 0.6))]  # fmt: skip
-    tuned = [{"model": model, "task": task, "accuracy": reached, "seconds": 20.0}
-             for task, model, reached in (("t", "a", 0.9), ("t", "b", 0.65), ("t", "s", 0.2), ("u", "s", 0.3))]  # fmt: skip
+    reached = {("t", "a"): 0.9, ("t", "b"): 0.65, ("t", "s"): 0.2, ("u", "s"): 0.3}
+    tuned = [{"model": model, "task": task, "accuracy": value, "seconds": 20.0}
+             for (task, model), value in reached.items()]  # fmt: skip
     return found, tuned
 
 
