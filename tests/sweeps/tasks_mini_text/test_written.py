@@ -27,7 +27,7 @@ def test_templates_articles_and_hurry() -> None:
     pen = Pen("t")
     assert pen.fill("{x} {y}", {"y": ("of {z}",), "z": ("b",)}, x="a") == "a of b"
     assert pen.sentence("a apple and a pear") == "An apple and a pear."
-    assert Pen("q").casual("It is not very") .split()[-1] in {"sooo", "soo"}
+    assert Pen("q").casual("It is not very").split()[-1] in {"sooo", "soo"}
 
 
 @pytest.mark.parametrize("value", opinions.VALUES)
