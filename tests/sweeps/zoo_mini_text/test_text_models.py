@@ -88,12 +88,12 @@ def test_supervised_models_keep_their_head(name: str) -> None:
 
 # Where a model's pre-training should help, and what its linear probe reached when it was shipped, less a margin.
 HELPS = {
-    "mini_roberta_chars.mlm": ("text/topics", 0.35), "mini_distilbert_shallow.mlm": ("text/topics", 0.50),
-    "mini_gpt2_bpe.clm": ("text/topics", 0.65), "mini_gpt2_bytes.clm": ("text/topics", 0.42),
+    "mini_roberta_chars.mlm": ("text/topics", 0.32), "mini_distilbert_shallow.mlm": ("text/follows", 0.64),
+    "mini_gpt2_bpe.clm": ("text/topics", 0.58), "mini_gpt2_bytes.clm": ("text/topics", 0.38),
     "mini_llama_bpe.clm": ("text/topics", 0.50), "mini_bert_bpe.nsp": ("text/follows", 0.58),
-    "mini_bert_bpe.sections": ("text/topics", 0.60), "mini_distilbert_bpe.moods": ("text/sentiment", 0.58),
+    "mini_bert_bpe.sections": ("text/follows", 0.64), "mini_distilbert_bpe.moods": ("text/sentiment", 0.58),
     "mini_bert_bpe.expert_full": ("text/topics", 0.52), "mini_bert_bpe.expert_opinions": ("text/sentiment", 0.27),
-    "mini_bert_bpe.expert_news": ("text/topics", 0.58), "mini_bert_bpe.expert_encyclopaedia": ("text/ontology", 0.30),
+    "mini_bert_bpe.expert_news": ("text/topics", 0.52), "mini_bert_bpe.expert_encyclopaedia": ("text/ontology", 0.30),
     "mini_bert_bpe.expert_prose": ("text/acceptability", 0.56),
 }  # fmt: skip
 
