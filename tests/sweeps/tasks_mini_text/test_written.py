@@ -1,4 +1,4 @@
-"""The grammar says what its labels say: polarity, agreement, the main clause; and the pen writes the same everywhere."""
+"""The grammar says what its labels say: polarity, agreement, the main clause; the pen writes the same everywhere."""
 
 import pytest
 

@@ -88,14 +88,20 @@ def test_supervised_models_keep_their_head(name: str) -> None:
 
 # Where a model's pre-training should help, and what its linear probe reached when it was shipped, less a margin.
 HELPS = {
-    "mini_roberta_chars.mlm": ("text/topics", 0.35), "mini_distilbert_shallow.mlm": ("text/topics", 0.45),
+    "mini_roberta_chars.mlm": ("text/topics", 0.32), "mini_distilbert_shallow.mlm": ("text/follows", 0.64),
+    "mini_gpt2_bpe.clm": ("text/topics", 0.58), "mini_gpt2_bytes.clm": ("text/topics", 0.38),
+    "mini_llama_bpe.clm": ("text/topics", 0.50), "mini_bert_bpe.nsp": ("text/follows", 0.58),
+    "mini_bert_bpe.sections": ("text/follows", 0.64), "mini_distilbert_bpe.moods": ("text/sentiment", 0.58),
+    "mini_bert_bpe.expert_full": ("text/topics", 0.52), "mini_bert_bpe.expert_opinions": ("text/sentiment", 0.27),
+    "mini_bert_bpe.expert_news": ("text/topics", 0.52), "mini_bert_bpe.expert_encyclopaedia": ("text/ontology", 0.30),
+    "mini_bert_bpe.expert_prose": ("text/acceptability", 0.56),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_linear_probe_beats_chance_where_pretraining_should_help(name: str) -> None:
     task, floor = HELPS[name]
-    assert floor >= 1.2 / len(TASKS[task].classes)
+    assert floor >= 1 / len(TASKS[task].classes) + 0.06
     splits = draw(task, 0)
     (train, train_labels), (test, test_labels) = splits["train"], splits["test"]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
@@ -105,7 +111,7 @@ def test_a_linear_probe_beats_chance_where_pretraining_should_help(name: str) ->
 
 def test_the_zoo_is_small_and_varied() -> None:
     files = [path for name in NAMES for path in folder(name).iterdir()]
-    assert {path.name for path in files} - {"generation_config.json"} == FILES
+    assert {path.name for path in files} == FILES
     card_files = list((Path(folder(NAMES[0])).parents[1] / "cards").iterdir())
     assert sum(path.stat().st_size for path in files + card_files) <= 3_000_000
     assert len(NAMES) >= 8
