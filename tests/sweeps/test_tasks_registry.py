@@ -87,7 +87,9 @@ def test_a_bad_task_does_not_stop_the_others(tmp_path):
 def test_unknown_names_get_a_hint():
     with pytest.raises(ConfigError, match="did you mean 'mini/digits'"):
         resolve(parse({"name": "x", "models": ["m"], "tasks": ["mini/digit"]}))
-    assert {task.group for task in embedded().values()} == {"natural", "specialized", "structured"}
+    groups = {modality: {task.group for task in embedded().values() if task.modality == modality}
+              for modality in ("image", "text")}  # fmt: skip
+    assert groups == {"image": {"natural", "specialized", "structured"}, "text": {"language"}}
 
 
 def test_pixels_are_decoded_once_and_mapped(tmp_path):

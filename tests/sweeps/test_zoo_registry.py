@@ -15,8 +15,9 @@ def config(*names: str, **more):
 
 
 def test_the_embedded_zoo_has_the_three_groups_and_a_baseline():
-    groups = [model.group for model in embedded().values()]
-    assert (groups.count("architecture"), groups.count("expert"), groups.count("other")) == (5, 8, 3)
+    for modality, counts in (("image", (5, 8, 3)), ("text", (5, 5, 3))):
+        groups = [model.group for model in embedded().values() if model.modality == modality]
+        assert (groups.count("architecture"), groups.count("expert"), groups.count("other")) == counts
     assert groups.count("scratch") == 1
     assert not embedded()[SCRATCH].pretrained
     for model in embedded().values():
