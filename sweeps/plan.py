@@ -36,6 +36,21 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
     return tuple({job.id: job for job in jobs}.values())
 
 
+def met(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Model, ...]:
+    """The models that meet a task; a pattern may match others, a name may not.
+
+    Raises:
+        ConfigError: for a model that is named and reads what no task holds.
+    """
+    read = {task.modality for task in tasks}
+    named = {*config.models, *(entry.name for entry in config.model)}
+    for model in models:
+        if model.modality not in read and model.name in named:
+            raise ConfigError(f"a model must meet a task, got {model.name!r}, which reads {model.modality}s, "
+                              f"and no task of {model.modality}s")  # fmt: skip
+    return tuple(model for model in models if model.modality in read)
+
+
 def pairs(models: Iterable[Model], tasks: Sequence[Task]) -> list[tuple[Model, Task]]:
     """Who meets whom: every model every task of its own modality, model by model."""
     return [(model, task) for model in models for task in tasks if model.modality == task.modality]

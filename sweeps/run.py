@@ -1,6 +1,6 @@
 """The page to read first: config -> plan - done -> executor -> store -> report. Everything else is called from here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,9 @@ from sweeps import picks, sql
 from sweeps.config import SweepConfig
 from sweeps.errors import DataError
 from sweeps.hands import Hands, How
+from sweeps.ledger import note_facts, note_plan
 from sweeps.output import claim, write_config
-from sweeps.plan import confirmations, measurements
+from sweeps.plan import confirmations, measurements, met
 from sweeps.progress import Display, Silent
 from sweeps.store import Store
 from sweeps.tasks import registry as tasks_registry
@@ -51,6 +52,7 @@ def plan(config: SweepConfig) -> tuple[tuple[Model, ...], tuple[Task, ...], tupl
     models, (tasks, faults) = zoo_registry.resolve(config), tasks_registry.resolve(config)
     if not tasks:
         raise DataError("\n".join(faults.values()))
+    models = met(config, models, tasks)
     return models, tasks, measurements(config, models, tasks), faults
 
 
@@ -78,28 +80,27 @@ def run(
             mirror.settled(outcome)
             display.settled(outcome)
 
-        _note_plan(store, "measure", jobs)
-        _note_plan(store, "search", ())
-        _note_plan(store, "confirm", ())
-        _note_plan(store, "tau", ())
-        _note_facts(store, models, tasks)
+        note_plan(store, "measure", jobs)
+        for stage in ("tau", "search", "confirm"):
+            note_plan(store, stage, ())
+        note_facts(store, models, tasks)
         hands.run("measure", jobs, settle, display)
-        facts = _note_facts(store, models, tasks)
+        facts = note_facts(store, models, tasks)
         taus = picks.tau_searches(config, jobs, store.rows("bounds"))
-        _note_plan(store, "tau", [cell.job for cell in taus])
+        note_plan(store, "tau", [cell.job for cell in taus])
         if taus:
             hands.search("tau", taus, settle, display)
         if config.search is not None:
             runs = store.rows("runs", (job.id for job in jobs if job.kind == "finetune"))
             scores = store.rows("scores", (job.id for job in jobs if job.kind == "score"))
             cells = picks.searched(config, models, tasks, facts, scores, runs)
-            _note_plan(store, "search", [cell.job for cell in cells])
+            note_plan(store, "search", [cell.job for cell in cells])
             hands.search("search", cells, settle, display)
             if config.search.confirm:
                 ids = {cell.job.id for cell in cells}
                 trials = [row for row in store.rows("runs") if row["search"] in ids]
                 confirm = confirmations(config, picks.found(cells, trials))
-                _note_plan(store, "confirm", confirm)
+                note_plan(store, "confirm", confirm)
                 hands.run("confirm", confirm, settle, display)
         display.close()
     return report(store, config, faults, mirror.finish, fresh=False)
@@ -115,19 +116,3 @@ def report(
     if publish is not None:
         publish(derived, page)
     return Result(store.out, derived, failures, notes, page)
-
-
-def _note_plan(store: Store, stage: str, jobs: Iterable[Job]) -> None:
-    rows = [
-        {"job": job.id, "kind": job.kind, "model": job.model.name, "task": job.task.name, "stage": stage}
-        for job in jobs
-    ]
-    store.write("plan", stage, rows)
-
-
-def _note_facts(store: Store, models: Sequence[Model], tasks: Sequence[Task]) -> list[Row]:
-    measured = {row["model"]: row for row in store.rows("features")}
-    facts = [zoo_registry.facts(model, measured.get(model.name)) for model in models]
-    store.write_facts("models", facts)
-    store.write_facts("tasks", [tasks_registry.facts(task) for task in tasks])
-    return facts

@@ -233,3 +233,11 @@ def test_the_linear_schedule_is_transformers():
         optimiser.step()
         schedule.step()
     assert learning_rate_at(7, settings | {"schedule": "constant"}) == 0.5
+
+
+def test_a_pattern_may_match_models_that_meet_no_task_but_a_name_may_not():
+    of = {"name": "x", "tasks": ["mini/digits"], "finetune": None}
+    models, _, jobs, _ = plan(parse({**of, "models": ["mini_*"]}))
+    assert {model.modality for model in models} == {job.model.modality for job in jobs} == {"image"}
+    with pytest.raises(ConfigError, match=r"must meet a task, got 'mini_gpt2_bpe\.clm', which reads texts"):
+        plan(parse({**of, "models": ["mini_gpt2_bpe.clm"]}))
