@@ -123,8 +123,9 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
         lines.append(f"The authors' algorithm reports less than the loss it means to bound in {broken} of "
                      f"{words.count(len(released), 'case')}.")  # fmt: skip
     if tuned:
-        lines.append("The cap that ranks models best on the other tasks: "
-                     + words.listing(f"{tau:g} for {task}" for task, tau in tuned.items()) + ".")  # fmt: skip
+        each = [f"{tau:g} for {task}" for task, tau in tuned.items()]
+        caps = f"{min(tuned.values()):g} for every task" if len(set(tuned.values())) == 1 else words.listing(each)
+        lines.append(f"The cap that ranks models best on the other tasks: {caps}.")
     return lines
 
 
