@@ -77,7 +77,7 @@ def main() -> None:
         compare("mobilenetv2_100 at 128 px", untrained("mobilenetv2_100"), task, folder, 128)
         mini = Path(temporary) / "mini"
         write_out(tasks()["mini/cells"], mini)
-        from sweeps.config import TaskEntry
+        from sweeps.settings import TaskEntry
         from sweeps.tasks.registry import from_folder
 
         task = from_folder(TaskEntry(name="mini", path=str(mini)), seed=0)

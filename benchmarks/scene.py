@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sweeps.config import ModelEntry, TaskEntry
+from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Model, Task
 from sweeps.zoo.registry import resolve_entry

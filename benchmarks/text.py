@@ -22,8 +22,8 @@ from scene import line
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sweeps.cluster.worker import Setup, Worker
-from sweeps.config import Embed, ModelEntry, TaskEntry
 from sweeps.jobs.embed import embed_job
+from sweeps.settings import Embed, ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_texts
 from sweeps.tasks.texts import split_of
 from sweeps.types import Model, Task

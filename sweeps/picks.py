@@ -7,10 +7,11 @@ measured (a proxy of the sweep), combined from the proxies of all models of a ta
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sweeps.config import EARLY, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.plan import SearchPlan, TauPlan, finetune_settings, pairs
 from sweeps.predicates import holds
+from sweeps.settings import EARLY
 from sweeps.store import SCHEMAS
 from sweeps.types import Job, Model, Row, Task
 from taskrel.aggregate import COMBINED, combine

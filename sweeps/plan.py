@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.config import EARLY, Bound, FineTune, Head2Toe, SweepConfig, Task2Vec, TauSearch
+from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
+from sweeps.settings import EARLY, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES

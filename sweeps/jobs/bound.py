@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sweeps.config import BOUND_TAUS
 from sweeps.jobs.context import Context
 from sweeps.jobs.embed import embed_job, probes
 from sweeps.jobs.score import on_device
+from sweeps.settings import BOUND_TAUS
 from sweeps.types import Job, Row, Task
 from taskrel.bound.choose import choose, restrict
 from taskrel.bound.fit import Fit, Part, Reference, curve, fit

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sweeps.config import VIEWS
+from sweeps.settings import VIEWS
 from sweeps.types import Model, Task
 from sweeps.zoo.load import Examples, Loaded, load, loader
 

@@ -9,9 +9,9 @@ import json
 from statistics import median
 from typing import Any
 
-from sweeps.config import EARLY as NAME
 from sweeps.jobs.context import Context
 from sweeps.jobs.finetune import Diverged, FineTuning
+from sweeps.settings import EARLY as NAME
 from sweeps.types import Job, Row
 
 

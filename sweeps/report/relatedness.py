@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sweeps.config import BOUND_TAUS
+from sweeps.settings import BOUND_TAUS
 from sweeps.types import Row
 from taskrel.correlation import correlation
 from taskrel.tuning import elsewhere

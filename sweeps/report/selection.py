@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweeps import picks as seen
-from sweeps.config import EARLY
 from sweeps.errors import ConfigError
 from sweeps.report import words
+from sweeps.settings import EARLY
 from sweeps.types import Row
 from taskrel.aggregate import COMBINED, combine
 from taskrel.static import STATIC

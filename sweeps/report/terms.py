@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from sweeps.config import BOUND_TAUS
 from sweeps.report import words
 from sweeps.report.ink import colour, tip
 from sweeps.report.labels import short_names
 from sweeps.report.panels import grid, panel_title
 from sweeps.report.tables import Column, Entry, Table
+from sweeps.settings import BOUND_TAUS
 from sweeps.types import Row
 
 TERMS: Mapping[str, tuple[str, str]] = {

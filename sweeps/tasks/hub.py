@@ -8,7 +8,7 @@ same holds where a dataset has train and test alone.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from sweeps.config import TaskEntry
+from sweeps.settings import TaskEntry
 
 _GLUE_SPLITS = {"train": "train", "test": "validation"}
 # name -> text column, second text column, what it asks

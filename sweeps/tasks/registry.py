@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sweeps.config import SweepConfig, TaskEntry
+from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, DataError, did_you_mean
 from sweeps.fingerprint import fingerprint, folder_digest
+from sweeps.settings import TaskEntry
 from sweeps.tasks.hub import HUB_TASKS
 from sweeps.tasks.mini import TASKS
 from sweeps.types import Row, Task

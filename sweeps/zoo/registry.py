@@ -10,9 +10,10 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from sweeps.config import ModelEntry, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, ModelError, did_you_mean
 from sweeps.fingerprint import file_digest, fingerprint
+from sweeps.settings import ModelEntry
 from sweeps.types import Model, Row
 from sweeps.zoo import hub
 from sweeps.zoo.cards import cards, released, text_cards

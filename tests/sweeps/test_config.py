@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config import EARLY, Pool, load, parse
+from sweeps.config import load, parse
 from sweeps.errors import ConfigError, did_you_mean
+from sweeps.settings import EARLY, Pool
 from taskrel.proxies import PROXIES
 
 ROOT = Path(__file__).resolve().parents[2]

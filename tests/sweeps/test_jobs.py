@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sweeps.config import ModelEntry, TaskEntry
 from sweeps.errors import ModelError
 from sweeps.jobs import early, embed, finetune, recipes, runs
 from sweeps.jobs.context import Context
 from sweeps.jobs.score import SAMPLES
 from sweeps.jobs.score import run as score
+from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Job
 from sweeps.zoo.load import load

@@ -7,10 +7,10 @@ import pytest
 import torch
 import transformers
 
-from sweeps.config import Embed, ModelEntry, TaskEntry
 from sweeps.errors import ConfigError, ModelError
 from sweeps.jobs import embed
 from sweeps.jobs.context import Context
+from sweeps.settings import Embed, ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_texts
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry

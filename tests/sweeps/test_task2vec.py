@@ -6,13 +6,14 @@ import torch
 from safetensors.torch import save_file
 
 from sweeps.cluster.worker import Setup, Worker
-from sweeps.config import ModelEntry, TaskEntry, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError, ModelError
 from sweeps.hands import How
 from sweeps.jobs.context import Context
 from sweeps.jobs.embed import embed_job, feature_file
 from sweeps.jobs.task2vec import run as embed_task
 from sweeps.run import plan, run
+from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Job

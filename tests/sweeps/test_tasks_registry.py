@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sweeps.config import TaskEntry, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError, DataError
+from sweeps.settings import TaskEntry
 from sweeps.tasks.load import pixels
 from sweeps.tasks.registry import embedded, from_folder, list_folder, resolve
 from sweeps.zoo.vision import Geometry

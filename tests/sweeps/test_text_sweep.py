@@ -5,7 +5,7 @@ import torch
 import transformers
 from torch.nn import functional as F
 
-from sweeps.config import FineTune, ModelEntry, TaskEntry, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError
 from sweeps.hands import How
 from sweeps.jobs import early, finetune
@@ -13,6 +13,7 @@ from sweeps.jobs.context import Context
 from sweeps.jobs.recipes import AdamW, learning_rate_at
 from sweeps.plan import measurements
 from sweeps.run import plan, run
+from sweeps.settings import FineTune, ModelEntry, TaskEntry
 from sweeps.store import Store
 from sweeps.tasks.registry import from_texts
 from sweeps.tasks.texts import split_of

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sweeps.config import TaskEntry, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError, DataError
+from sweeps.settings import TaskEntry
 from sweeps.tasks.hub import HUB_TASKS
 from sweeps.tasks.registry import from_texts, resolve
 from sweeps.tasks.texts import split_of

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from sweeps.config import ModelEntry, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError, ModelError
+from sweeps.settings import ModelEntry
 from sweeps.zoo.registry import SCRATCH, embedded, facts, resolve, resolve_entry
 from tests.conftest import DOUBLES
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.config import Pool
 from sweeps.report.analysis import Derived, analyse
+from sweeps.settings import Pool
 from sweeps.store import Store
 from tests.sweeps.report.made_up import HOSTILE, Tables, filled, job, model, planned, run, score, task
 

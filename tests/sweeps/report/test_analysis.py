@@ -261,8 +261,8 @@ def test_a_plan_without_fine_tuning_has_picks_and_no_regret(out: Path) -> None:
 
 
 def test_a_strategy_of_any_measured_proxy_can_be_asked_for(out: Path) -> None:
-    from sweeps.config import Pool
     from sweeps.report.analysis import analyse
+    from sweeps.settings import Pool
 
     tables = tiny_tables()
     for row in tables["scores"]:

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sweeps.config import Pool
 from sweeps.report import neighbours
 from sweeps.report.analysis import Derived, analyse
 from sweeps.report.figures import NARROW
 from sweeps.report.html import page
 from sweeps.report.selection import Views
+from sweeps.settings import Pool
 from sweeps.store import Store
 from sweeps.types import Row
 from tests.sweeps.report.made_up import filled, job, mini, model, planned

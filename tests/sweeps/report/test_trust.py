@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 from sweeps import picks
-from sweeps.config import Pool, parse
+from sweeps.config import parse
 from sweeps.errors import ConfigError
 from sweeps.report import panels, tables, words
 from sweeps.report.analysis import Derived, analyse
@@ -18,6 +18,7 @@ from sweeps.report.forest import forest
 from sweeps.report.html import page
 from sweeps.report.selection import Views
 from sweeps.report.summary import show
+from sweeps.settings import Pool
 from sweeps.types import Row
 from taskrel.aggregate import COMBINED, combine
 from tests.sweeps.report.conftest import judge, tiny_tables
