@@ -13,8 +13,9 @@ from pathlib import Path
 
 from scene import line
 
-from sweeps.cluster.ray_executor import RayExecutor, Resources
+from sweeps.cluster.ray_executor import RayExecutor
 from sweeps.cluster.search import Searches
+from sweeps.cluster.seat import Resources
 from sweeps.cluster.worker import Setup
 from sweeps.jobs import KINDS
 from sweeps.plan import SearchPlan

@@ -111,7 +111,8 @@ class Hands:
             from sweeps.cluster.executor import InlineExecutor
 
             return InlineExecutor(setup)
-        from sweeps.cluster.ray_executor import RayExecutor, Resources
+        from sweeps.cluster.ray_executor import RayExecutor
+        from sweeps.cluster.seat import Resources
 
         resources = Resources(address=self.how.address, workers=self.how.workers, gpus=self.how.gpus,
                               attempts=self.how.attempts)  # fmt: skip

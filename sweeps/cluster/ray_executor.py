@@ -7,7 +7,6 @@ Ray wraps the plain :class:`Worker` here, once.
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,47 +23,15 @@ from ray.exceptions import RayError, RayTaskError
 from sweeps.cluster.executor import Settle, Start
 from sweeps.cluster.queue import JobQueue
 from sweeps.cluster.search import Searches
+from sweeps.cluster.seat import Resources, Seat
 from sweeps.cluster.worker import Setup, Worker, blocked, lost
 from sweeps.errors import ClusterError
 from sweeps.types import Job
 
 RemoteWorker = ray.remote(Worker)
 
-# Short jobs are sent ahead until this many estimated seconds wait at a worker, long ones never: a queue on one
-# worker is work that another cannot take.
-AHEAD_SECONDS, AHEAD_JOBS = 0.3, 4
 TICK_SECONDS = 0.5
 ALIVE_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """How a sweep runs on Ray: the cluster, how many workers (None: one per GPU, else per core), what each holds."""
-
-    address: str | None = None
-    workers: int | None = None
-    cpus: float = 1
-    gpus: float | None = None
-    attempts: int = 3
-
-
-@dataclass
-class Seat:
-    """A place for a worker: its handle, and the jobs in flight there. The handle changes when a worker dies."""
-
-    name: str
-    actor: Any = None
-    flight: dict[Any, Job] = field(default_factory=dict)
-    model: str | None = None
-
-    @property
-    def load(self) -> float:
-        """Estimated seconds of the jobs in flight."""
-        return sum(job.cost for job in self.flight.values())
-
-    def has_room(self) -> bool:
-        """True when another job may be sent."""
-        return not self.flight or (self.load < AHEAD_SECONDS and len(self.flight) < AHEAD_JOBS)
 
 
 class RayExecutor:

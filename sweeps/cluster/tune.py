@@ -11,7 +11,7 @@ import logging
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray import tune
 from ray.exceptions import RayError
@@ -20,23 +20,21 @@ from ray.tune.search import Searcher
 
 from sweeps.cluster.executor import Settle, Start, end, stop
 from sweeps.cluster.search import Searches, Trial
+from sweeps.cluster.seat import Pool, Seat
 from sweeps.cluster.trial import trainable
 from sweeps.cluster.worker import lost
 from sweeps.types import Outcome
-
-if TYPE_CHECKING:
-    from sweeps.cluster.ray_executor import RayExecutor, Seat
 
 
 @dataclass
 class Live:
     """One search on Tune as it runs: the pool of seats, and Tune's trial id -> our trial and seat."""
 
-    pool: "RayExecutor"
+    pool: Pool
     searches: Searches
     settle: Settle
     start: Start
-    flying: dict[str, tuple[Trial, "Seat", datetime]] = field(default_factory=dict)
+    flying: dict[str, tuple[Trial, Seat, datetime]] = field(default_factory=dict)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial and the worker that runs it; None while every worker or every cell is busy."""
@@ -121,7 +119,7 @@ class _Watch(tune.Callback):
         _LIVE[self.key].pool.check_alive()
 
 
-def search(pool: "RayExecutor", searches: Searches, settle: Settle, start: Start) -> None:
+def search(pool: Pool, searches: Searches, settle: Settle, start: Start) -> None:
     """Run every trial that the searches still ask for."""
     most = searches.open()
     if not most:
@@ -135,7 +133,7 @@ def search(pool: "RayExecutor", searches: Searches, settle: Settle, start: Start
         del _LIVE[key]
 
 
-def _fit(pool: "RayExecutor", key: str, samples: int) -> None:
+def _fit(pool: Pool, key: str, samples: int) -> None:
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 0.01}),
         tune_config=tune.TuneConfig(

@@ -1,0 +1,326 @@
+"""The sections of a sweep file: what each kind of job, search and judgement is told. Knows no file."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+
+import pyarrow as pa
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from sweeps.predicates import holds
+from sweeps.types import Row
+
+BOUND_TAUS = (0.02, 0.1)  # at which models are compared: the same for all, named before anything is measured
+EARLY = "early_stopping"  # the one proxy that is a job of its own: it trains
+
+
+class Frozen(BaseModel):
+    """A section: unknown keys are refused, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(Frozen):
+    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder, a factory function, or a
+    language model, ``transformers:<hub id or folder>``.
+    """
+
+    name: str
+    source: str
+    path: str | None = None
+    args: dict[str, Any] = {}
+    pretrained: bool = True
+    revision: str = ""
+    group: str = "user"
+    family: str | None = None
+    parameters: PositiveInt | None = None
+    dim: PositiveInt | None = None
+    upstream: str | None = None
+    upstream_size: PositiveInt | None = None
+    upstream_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    released: PositiveFloat | None = None
+    licence: str | None = None
+    summary: str = ""
+
+
+class TaskEntry(Frozen):
+    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed.
+
+    With ``text``, labelled texts instead: a CSV, TSV, JSONL or Parquet file, or a folder of one file per split, at
+    ``path``; or ``dataset``, a Hugging Face dataset (``subset`` its configuration, ``revision`` pinned). ``text``,
+    ``pair`` and ``label`` name columns. Splits come from the column ``split``, from ``splits`` (train, val, test ->
+    file or the dataset's split), or from the seed.
+    """
+
+    name: str
+    path: str | None = None
+    dataset: str | None = None
+    subset: str | None = None
+    revision: str | None = None
+    text: str | None = None
+    pair: str | None = None
+    label: str = "label"
+    split: str | None = None
+    splits: dict[Literal["train", "val", "test"], str] = {}
+    group: str = "user"
+    summary: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "TaskEntry":
+        if (self.path is None) == (self.dataset is None):
+            raise ValueError(f"task {self.name!r}: either path or dataset must be given, "
+                             f"got {'both' if self.path else 'neither'}")  # fmt: skip
+        given = [key for key in ("dataset", "subset", "revision", "pair", "split", "splits") if getattr(self, key)]
+        if self.text is None and given:
+            raise ValueError(f"task {self.name!r}: text must name the column of the texts, got {given[0]} without it")
+        if self.split and self.splits:
+            raise ValueError(f"task {self.name!r}: split (a column) and splits (files) must not both be given")
+        return self
+
+
+class Embed(Frozen):
+    """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
+
+    Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
+    ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
+    """
+
+    batch: PositiveInt = 64
+    image_size: PositiveInt | None = None
+    pooling: Literal["auto", "cls", "mean", "last"] = "auto"
+    layers: Literal["last", "mean"] = "last"
+    max_tokens: Annotated[int, Field(ge=4)] | None = None
+
+    def view(self, modality: str) -> dict[str, Any]:
+        """How a model sees an example of that modality: what an embedding and a fine-tuning must agree on."""
+        return self.model_dump(include=set(VIEWS[modality]))
+
+
+# What of [embed] reaches the jobs, by modality.
+VIEWS: Mapping[str, tuple[str, ...]] = {"image": ("image_size",), "text": ("pooling", "layers", "max_tokens")}
+
+
+class TextFineTune(Frozen):
+    """The field's recipe for texts: AdamW, linear warm-up over a share of the steps, then linear decay to zero.
+
+    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here.
+    """
+
+    learning_rates: tuple[PositiveFloat, ...] = (1e-5, 2e-5, 5e-5)
+    steps: PositiveInt | None = None
+    batch: PositiveInt = 32
+    repeats: PositiveInt | None = None
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    schedule: Literal["constant", "linear"] = "linear"
+    evaluations: PositiveInt | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How models of one modality are fine-tuned: the grid, and every other setting of a run."""
+
+    learning_rates: tuple[float, ...]
+    repeats: int
+    settings: Mapping[str, Any]
+
+
+class FineTune(Frozen):
+    """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation.
+
+    ``text`` is what differs for texts.
+    """
+
+    learning_rates: tuple[PositiveFloat, ...] = (0.1, 0.01)
+    steps: PositiveInt = 2500
+    batch: PositiveInt = 512
+    repeats: PositiveInt = 5
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    schedule: Literal["constant", "step"] = "step"
+    evaluations: PositiveInt = 5
+    text: TextFineTune = TextFineTune()
+
+    def recipe(self, modality: str) -> Recipe:
+        """The recipe of a modality."""
+        if modality == "image":
+            chosen = self.model_dump(exclude={"text"})
+        else:
+            shared = {"steps": self.steps, "repeats": self.repeats, "evaluations": self.evaluations}
+            chosen = {"optimiser": "adamw", **shared, **self.text.model_dump(exclude_none=True)}
+        return Recipe(chosen.pop("learning_rates"), chosen.pop("repeats"), chosen)
+
+
+class Range(Frozen):
+    """The learning rates that are searched; as a section of ``[search]``, those for texts."""
+
+    low: PositiveFloat = 1e-6
+    high: PositiveFloat = 5e-4
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        return self
+
+
+class Search(Range):
+    """Ray Tune over the learning rate (log-uniform; Optuna, stopped early by ASHA), started from the grid's values.
+
+    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are searched; ``trials`` counts the searched
+    rates beyond the grid's.
+    """
+
+    models: str = "hybrid_linear"
+    budget: PositiveInt = 2
+    trials: PositiveInt = 4
+    low: PositiveFloat = 1e-3
+    high: PositiveFloat = 0.5
+    confirm: bool = True
+    text: Range = Range()
+
+    def range(self, modality: str) -> tuple[float, float]:
+        """The least and the greatest learning rate searched on tasks of a modality."""
+        place = self if modality == "image" else self.text
+        return place.low, place.high
+
+
+class Head2Toe(Frozen):
+    """A linear head on selected features of all layers, beside one on the last layer; image models only.
+
+    Several values of a setting are chosen among by cross-validation on the training part. The defaults are the paper's
+    middle target size and one small setting; its whole search is three sizes, two penalties, eleven fractions, two
+    rates and two lengths.
+    """
+
+    sizes: tuple[PositiveInt, ...] = (512,)
+    penalties: tuple[PositiveFloat, ...] = (1e-5,)
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.02,)
+    rates: tuple[PositiveFloat, ...] = (0.1,)
+    steps: tuple[PositiveInt, ...] = (5000,)
+    folds: Annotated[int, Field(ge=2)] = 5
+
+
+class TauSearch(Frozen):
+    """Ray Tune over the cap tau (log-uniform; Optuna), for the least bound on held-out examples.
+
+    ``head`` is how the reference classifier is made: "convex" under the cap exactly, or by the authors' gradient
+    "penalty", whose learning rate is then searched with tau.
+    """
+
+    trials: PositiveInt = 6
+    low: PositiveFloat = 0.002
+    high: PositiveFloat = 2.0
+    head: Literal["convex", "penalty"] = "convex"
+    rate_low: PositiveFloat = 1e-5
+    rate_high: PositiveFloat = 1e-2
+    steps: PositiveInt = 2000
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TauSearch":
+        if self.low >= self.high or self.rate_low >= self.rate_high:
+            raise ValueError("low must be below high and rate_low below rate_high")
+        return self
+
+    @property
+    def space(self) -> dict[str, tuple[float, float]]:
+        """What is searched, each from where to where."""
+        rates = {"learning_rate": (self.rate_low, self.rate_high)} if self.head == "penalty" else {}
+        return {"tau": (self.low, self.high), **rates}
+
+
+class Bound(Frozen):
+    """Task-relatedness: the bound on every task's loss from every reference task, for each cap ``taus`` of the head.
+
+    ``taus`` are the curve that the report draws; the caps of ``BOUND_TAUS`` are always among them. ``unlabelled``
+    bounds also without target labels, ``released`` runs so many steps of the authors' algorithm beside ours (0: none).
+    """
+
+    references: tuple[str, ...]
+    taus: tuple[NonNegativeFloat, ...] = (0.005, 0.05, 0.2, 1.0)
+    features: Literal["identity", "shift", "scale", "rigid", "general"] = "shift"
+    classes: Literal["all", "random", "related"] = "all"
+    per_class: PositiveInt = 100
+    unlabelled: bool = True
+    released: NonNegativeInt = 0
+    search: TauSearch | None = None
+
+    @property
+    def caps(self) -> tuple[float, ...]:
+        """Every tau that is computed, rising."""
+        return tuple(sorted({*self.taus, *BOUND_TAUS}))
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """What the bounds are called as scores of models."""
+        given = ["relatedness", "relatedness_0.1", "relatedness_tuned", "relatedness_least", "relatedness_loss"]
+        return (*given, *["relatedness_unlabelled"] * self.unlabelled, *["relatedness_released"] * bool(self.released))
+
+
+class Task2Vec(Frozen):
+    """Every task as the Fisher information of one probe network, with a head fitted to the task.
+
+    ``probe`` is a model of the sweep; ``images`` the most training images looked at. ``draws`` (labels per image) is
+    for the Monte-Carlo estimate, ``steps`` for the variational one.
+    """
+
+    probe: str
+    method: Literal["montecarlo", "variational"] = "montecarlo"
+    images: PositiveInt = 1000
+    batch: PositiveInt = 64
+    draws: PositiveInt = 1
+    steps: PositiveInt = 500
+
+
+class Pool(Frozen):
+    """A predicate over model facts; every given condition must hold. From-scratch baselines are in no pool.
+
+    ``where`` compares any column of the ``models`` table: ``"licence = mit and upstream_size >= 1e6"``.
+    """
+
+    groups: tuple[str, ...] | None = None
+    families: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    max_parameters: PositiveInt | None = None
+    max_dim: PositiveInt | None = None
+    where: str | None = None
+
+    def members(self, models: Iterable[Row]) -> list[str]:
+        """Names of the models (rows of the ``models`` table) that are in the pool; an unknown fact is not in it."""
+        found = [row for row in models if row["group"] != "scratch" and self._holds(row)]
+        if self.where is None or not found:
+            return [row["model"] for row in found]
+        there = holds(pa.Table.from_pylist(found), self.where).to_pylist()
+        return [row["model"] for row, holding in zip(found, there, strict=True) if holding]
+
+    def _holds(self, row: Row) -> bool:
+        return (
+            (self.groups is None or row["group"] in self.groups)
+            and (self.families is None or row["family"] in self.families)
+            and (self.models is None or any(fnmatchcase(row["model"], name) for name in self.models))
+            and _at_most(row["parameters"], self.max_parameters)
+            and _at_most(row["dim"], self.max_dim)
+        )
+
+
+def _at_most(value: int | None, limit: int | None) -> bool:
+    return limit is None or (value is not None and value <= limit)
+
+
+class Regret(Frozen):
+    """Which strategies are compared, with which budgets, in which pools, with how many bootstrap samples."""
+
+    strategies: tuple[str, ...] = ("agnostic", "linear", "knn", "hybrid_linear", "hybrid_knn", "oracle", "random")
+    budgets: tuple[PositiveInt, ...] = (1, 2)
+    bootstrap: PositiveInt = 1000
+    answer: str = "hybrid_linear"
+    answer_budget: PositiveInt = 2
