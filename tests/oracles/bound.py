@@ -47,3 +47,10 @@ def best_choice(costs, prior, distinct):
     K_T, K_R = np.shape(costs)
     tried = itertools.permutations(range(K_R), K_T) if distinct else itertools.product(range(K_R), repeat=K_T)
     return min(surrogate(choice, costs, prior) for choice in tried)
+
+
+def assert_ordered(terms, rounding=1e-9):
+    """Each tighter form is at most the looser one, and all are above the loss that they bound."""
+    assert terms.total >= terms.total_by_label - rounding
+    assert terms.total_by_label >= terms.total_projected - rounding
+    assert terms.total_projected >= terms.target_loss - rounding

@@ -35,7 +35,7 @@ def test_never_above_its_start_and_always_a_bound(seed, classes_r, classes_t, fe
     )
     assert found.terms.total <= found.start.total + 1e-12
     for terms in (found.terms, found.start):
-        assert terms.total >= terms.total_by_label >= terms.total_projected >= terms.target_loss - 1e-9
+        slow.assert_ordered(terms)
         assert terms.residual_prior < 1e-12
         assert terms.residual_inverse < 1e-6
     held = found.held_out(
