@@ -71,6 +71,15 @@ class Evidence:
         return list(dict.fromkeys([row["task"] for row in self.tasks] + [row["task"] for row in self.plan]))
 
     @cached_property
+    def parts(self) -> Mapping[str, list[str]]:
+        """Images, texts: the tasks of each that the sweep has, in its order; tasks without facts are images."""
+        read = {row["task"]: row["modality"] for row in self.tasks}
+        found: dict[str, list[str]] = defaultdict(list)
+        for task in self.task_names:
+            found[f"{read.get(task) or 'image'}s".capitalize()].append(task)
+        return found
+
+    @cached_property
     def model_names(self) -> list[str]:
         """Models in the order of the sweep, from-scratch baselines included."""
         return list(dict.fromkeys([row["model"] for row in self.models] + [row["model"] for row in self.plan]))

@@ -20,7 +20,8 @@ MOST_BAR, MOST_COLUMN = 28, 150  # pixels: a picture of few tasks is not blown u
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
 
-def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str], wide: int = WIDE) -> str:
+def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str], wide: int = WIDE, *,
+            name: str = "answers") -> str:  # fmt: skip
     """Per task where the chosen model stands: its accuracy among those of all models, the best, and from scratch."""
     rows = [row for row in rows if row["test_accuracy"] is not None]
     if not rows:
@@ -44,7 +45,7 @@ def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str],
         frame(axes, "x")
         figure.legend(handles=_answer_key(), loc="upper left", bbox_to_anchor=((left - 8) / wide, 1.0), borderpad=0.2,
                       ncols=2 if narrow else 4, handletextpad=0.5, columnspacing=1.6, borderaxespad=0)  # fmt: skip
-        return svg(figure, f"answers{wide}", "Test accuracy of the chosen model for each task, among all models.")
+        return svg(figure, f"{name}{wide}", "Test accuracy of the chosen model for each task, among all models.")
 
 
 def _names_beside(axes: Axes, level: int, row: Row, _: str, __: int) -> None:
@@ -155,7 +156,7 @@ def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence
 
 
 def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[str], tasks: Sequence[str],
-             wide: int = WIDE) -> str:  # fmt: skip
+             wide: int = WIDE, *, name: str = "heat") -> str:  # fmt: skip
     """Accuracy of every model on every task; shade runs within a task from the worst model to the best.
 
     Args:
@@ -163,20 +164,22 @@ def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[
         answer: rows of ``answer``, whose models get a dot.
         models: from top to bottom.
         tasks: from left to right.
+        wide: pixels.
+        name: of the picture, unique on the page.
     """
     cells = {(row["model"], row["task"]): row for row in accuracies}
-    models = [name for name in models if any((name, task) in cells for task in tasks)]
-    tasks = [task for task in tasks if any((name, task) in cells for name in models)]
+    models = [model for model in models if any((model, task) in cells for task in tasks)]
+    tasks = [task for task in tasks if any((model, task) in cells for model in models)]
     if not models or not tasks:
         return ""
-    left = min(240.0, 18 + max(width(name, 10.5) for name in models))
+    left = min(240.0, 18 + max(width(model, 10.5) for model in models))
     names, turned = _columns(tasks, (wide - left - 10) / len(tasks))
     step, top = 23, 84 if turned else 44
     across_all = min(wide - left - (70 if turned else 10), MOST_COLUMN * len(tasks))
     with drawing(wide, top + 6 + step * len(models)) as figure:
         axes = _axes(figure, left, 6, across_all, step * len(models))
         for across, task in enumerate(tasks):
-            column = [cells.get((name, task)) for name in models]
+            column = [cells.get((model, task)) for model in models]
             known = [row["accuracy"] for row in column if row is not None and row["accuracy"] is not None]
             span = (min(known), max(known)) if known else (0.0, 0.0)
             picked = next((row["model"] for row in answer if row["task"] == task), None)
@@ -185,11 +188,11 @@ def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.set_ylim(len(models) - 0.5, -0.5)
         axes.set_xticks(range(len(tasks)), names, rotation=30 if turned else 0, ha="left" if turned else "center")
-        axes.set_yticks(range(len(models)), [fit(name, left - 16, 10.5) for name in models])
+        axes.set_yticks(range(len(models)), [fit(model, left - 16, 10.5) for model in models])
         axes.tick_params(labeltop=True, labelbottom=False, labelcolor=colour("ink"))
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return svg(figure, "heat", "Test accuracy of every model on every task.")
+        return svg(figure, name, "Test accuracy of every model on every task.")
 
 
 def _heat_cell(axes: Axes, across: int, down: int, row: Row | None, span: tuple[float, float], picked: bool) -> None:

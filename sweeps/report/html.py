@@ -25,6 +25,15 @@ FILE = "report.html"
 MOST_PROXIES = 6  # drawn; all are in the table
 
 
+class Answered(NamedTuple):
+    """The answers on the tasks of one kind, images or texts; without a title where there is only one kind."""
+
+    title: str
+    sentences: Sequence[Sequence[words.Part]]
+    picture: Markup
+    narrow: Markup
+
+
 class Folded(NamedTuple):
     """A picture that is shown when asked for."""
 
@@ -36,7 +45,8 @@ class Folded(NamedTuple):
 class Section(NamedTuple):
     """A part of the page; ``missing`` says why there is nothing to show, when there is nothing.
 
-    ``table`` stands above the pictures, ``below`` below them; ``narrow`` replaces ``pictures`` on a narrow screen.
+    ``table`` stands above the pictures, ``below`` below them; ``narrow`` replaces ``pictures`` on a narrow screen;
+    ``paired`` pictures stand side by side.
     """
 
     key: str
@@ -45,6 +55,7 @@ class Section(NamedTuple):
     missing: str = ""
     pictures: Sequence[Markup] = ()
     narrow: Sequence[Markup] = ()
+    paired: bool = False
     below: Table | None = None
     folded: Sequence[Folded] = ()
     table: Table | None = None
@@ -91,10 +102,8 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
         title=name or "model sweep",
         status=_status(evidence),
         banner=_banner(evidence),
-        sentences=[words.answer(row) for row in rows["answer"]],
+        parts=_parts(evidence, rows),
         no_answer=_no_answer(evidence),
-        hero=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool)),
-        hero_narrow=_markup(figures.answers(rows["answer"], rows["accuracies"], evidence.pool, figures.NARROW)),
         remarks=tables.remarks(rows["answer"]),
         answer_table=tables.answers(rows["answer"]) if any(row["model"] for row in rows["answer"]) else None,
         sections=sections,
@@ -153,6 +162,17 @@ def _no_answer(evidence: Evidence) -> str:
     return "There is no answer yet, because no strategy could pick a model."
 
 
+def _parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
+    found = []
+    for title, tasks in evidence.parts.items():
+        here = [row for row in rows["answer"] if row["task"] in tasks]
+        if here:
+            wide, narrow = (_markup(figures.answers(here, rows["accuracies"], evidence.pool, size, name=title.lower()))
+                            for size in (figures.WIDE, figures.NARROW))  # fmt: skip
+            found.append(Answered(title, [words.answer(row) for row in here], wide, narrow))
+    return found if len(evidence.parts) > 1 else [part._replace(title="") for part in found]
+
+
 def _picks(answer: Sequence[Row]) -> Section:
     missing = "" if answer else "No model has been picked yet."
     return Section("picks", "Why these models", missing=missing, table=tables.picks(answer) if answer else None,
@@ -169,7 +189,7 @@ def _strategies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
             "repeats and tasks read them as a lower bound on the uncertainty.")  # fmt: skip
     pictures = _pictures(panels.regret_by_budget(rows["strategies"], first),
                          panels.regret_against_cost(rows["strategies"], rows["regret"], first))  # fmt: skip
-    return Section("strategies", "How much do the strategies lose?", lead, pictures=pictures,
+    return Section("strategies", "How much do the strategies lose?", lead, pictures=pictures, paired=len(pictures) > 1,
                    table=tables.strategies(rows["strategies"], first),
                    more=[tables.strategies(rows["strategies"], pool) for pool in pools if pool != first])  # fmt: skip
 
@@ -301,12 +321,15 @@ def _layers(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
 
 
 def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    svg = figures.heat_map(rows["accuracies"], rows["answer"], evidence.model_names, evidence.task_names)
-    if not svg:
+    drawn = _pictures(*(
+        figures.heat_map(rows["accuracies"], rows["answer"], evidence.model_names, tasks, name=f"heat-{title.lower()}")
+        for title, tasks in evidence.parts.items()
+    ))  # fmt: skip
+    if not drawn:
         return Section("accuracies", "Accuracy of every model", missing=_no_accuracy(evidence))
     lead = ("Test accuracy in percent, median over repeats. Shade runs within each task from its worst model to its "
             "best; the framed cell is the best of its task, the dot is the answer.")  # fmt: skip
-    return Section("accuracies", "Accuracy of every model", lead, pictures=_pictures(svg),
+    return Section("accuracies", "Accuracy of every model", lead, pictures=drawn,
                    more=[tables.accuracies(rows["accuracies"])])  # fmt: skip
 
 
