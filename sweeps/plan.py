@@ -22,17 +22,20 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
     """
     jobs: list[Job] = []
     by_name = {task.name: task for task in tasks}
+    # Baselines are in no pool: they are fine-tuned for comparison, and nothing would read their scores.
+    scored = [model for model in models if model.group != "scratch"]
     for model, task in pairs(models, tasks):
-        embed = _embed(config, model, task)
-        jobs.append(embed)
-        jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
+        if model in scored:
+            embed = _embed(config, model, task)
+            jobs.append(embed)
+            jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
         if config.finetune is not None:
             jobs += grid(config, model, task)
-    jobs += task_embeddings(config, models, tasks)
+    jobs += task_embeddings(config, scored, tasks)
     if config.bound is not None:
-        jobs += bounds(config, config.bound, models, by_name)
+        jobs += bounds(config, config.bound, scored, by_name)
     if config.head2toe is not None:
-        jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(models, tasks)
+        jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(scored, tasks)
                  if model.modality == "image"]  # fmt: skip
     return tuple({job.id: job for job in jobs}.values())
 
@@ -103,22 +106,26 @@ def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, 
 
 
 def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> list[Job]:
-    """Task2Vec of every task by the one probe; none without the section."""
+    """Task2Vec of every task by the one probe that can read it; none without the section."""
     if config.task2vec is None:
         return []
-    by_name, asked = {model.name: model for model in models}, config.task2vec
-    if asked.probe not in by_name:
-        raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
-    if by_name[asked.probe].modality != "image":
-        raise ConfigError(f"task2vec.probe must be a model of images, got {asked.probe!r}")
-    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks if task.modality == "image"]
+    asked, by_name = config.task2vec, {model.name: model for model in models}
+    probes: dict[str, Model] = {}
+    for name in [asked.probe] if isinstance(asked.probe, str) else asked.probe:
+        if name not in by_name:
+            raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(name, by_name)}")
+        probe = by_name[name]
+        if (other := probes.setdefault(probe.modality, probe)) is not probe:
+            raise ConfigError(f"task2vec.probe must be one model that all tasks of {probe.modality}s share, got "
+                              f"{other.name!r} and {name!r}")  # fmt: skip
+    return [_task2vec(config, asked, probes[task.modality], task) for task in tasks if task.modality in probes]
 
 
 def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:
     """One task; a setting of the other method is not part of the job, so that it cannot measure anything again."""
     other, embed = "steps" if asked.method == "montecarlo" else "draws", _embed(config, probe, task)
     settings = asked.model_dump(exclude={"probe", other}) | {"seed": config.seed, "embed": dict(embed.settings)}
-    # An image's own gradient costs a pass of its own, far from the speed of a batch.
+    # An example's own gradient costs a pass of its own, far from the speed of a batch.
     images = min(asked.images, task.sizes["train"]) * asked.draws * 4
     if asked.method == "variational":
         images = asked.steps * min(asked.batch, asked.images, task.sizes["train"]) * 2

@@ -269,11 +269,11 @@ class Bound(Frozen):
 class Task2Vec(Frozen):
     """Every task as the Fisher information of one probe network, with a head fitted to the task.
 
-    ``probe`` is a model of the sweep; ``images`` the most training images looked at. ``draws`` (labels per image) is
-    for the Monte-Carlo estimate, ``steps`` for the variational one.
+    ``probe`` is a model of the sweep, or one for images and one for texts; ``images`` the most training examples looked
+    at. ``draws`` (labels per example) is for the Monte-Carlo estimate, ``steps`` for the variational one.
     """
 
-    probe: str
+    probe: str | tuple[str, ...]
     method: Literal["montecarlo", "variational"] = "montecarlo"
     images: PositiveInt = 1000
     batch: PositiveInt = 64

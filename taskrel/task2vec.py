@@ -1,8 +1,8 @@
 """Task2Vec: a task as the diagonal Fisher information of a probe network, and how near two tasks are.
 
-A probe is any torch module that maps a batch of inputs to logits: a whole network whose head was trained freshly on
-the task, or a head on fixed features (`fit_head`). All tasks must share everything but the head, or their coordinates
-mean different things. Knows no zoo and no files; the module comes back as it was.
+A probe is any torch module that maps a batch of inputs (a tensor, or tensors by name) to logits: a whole network whose
+head was trained freshly on the task, or a head on fixed features (`fit_head`). All tasks must share everything but the
+head, or their coordinates mean different things. Knows no zoo and no files; the module comes back as it was.
 
 A coordinate is the mean Fisher information, in nats squared per unit of weight squared, over the weights of one unit:
 one filter or output of every layer but the head; for a probe that is nothing but a head one input feature, because
@@ -13,7 +13,7 @@ Source: Achille et al., Task2Vec: task embedding for meta-learning, ICCV 2019.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,7 +28,8 @@ from taskrel.neighbours import distance as distance
 from taskrel.neighbours import nearest as nearest
 
 Floats = npt.NDArray[np.float64]
-Batches = Iterable[tuple[Tensor, Tensor]]
+Inputs = Tensor | Mapping[str, Tensor]
+Batches = Iterable[tuple[Inputs, Tensor]]
 
 # Gradients of single examples are held for one chunk of a batch at a time: at most this many numbers.
 _NUMBERS = 2**25
@@ -98,7 +99,7 @@ def fisher(
 
     Args:
         probe: maps inputs to logits [n, C]; used in evaluation mode.
-        batches: (inputs, labels) of the task, examples along the first axis; labels are ignored.
+        batches: (inputs, labels) of the task, examples along the first axis; labels are only counted.
         head: dotted name of the linear layer that gives the logits; "" if the probe is that layer.
         draws: labels sampled per example, or None for the exact expectation over all classes, which takes C backward
             passes.
@@ -115,29 +116,52 @@ def fisher(
     units = _units(probe, head)
     weights = {unit.name: unit.weight.detach() for unit in units}
     frozen = _detached(probe)
-    # vmap turns gradients of single examples into one pass; chunks bound what they take in memory.
+    # Chunks bound what the gradients of single examples take in memory.
     chunk = max(1, _NUMBERS // sum(weight.numel() for weight in weights.values()))
     rng = torch.Generator().manual_seed(seed)
     total, examples = torch.zeros(sum(unit.size for unit in units), dtype=torch.float64), 0
 
-    def log_likelihood(weights: dict[str, Tensor], example: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(probe, frozen | weights, (example[None],))
+    def log_likelihood(weights: dict[str, Tensor], example: Inputs, label: Tensor) -> Tensor:
+        logits = functional_call(probe, frozen | weights, (example,))
         return logits.log_softmax(-1)[0].gather(0, label[None])[0]
 
-    single = vmap(grad(log_likelihood), in_dims=(None, 0, 0))
     with _evaluating(probe):
-        for inputs, _ in batches:
-            examples += len(inputs)
-            for part in inputs.split(chunk):
+        for inputs, given in batches:
+            examples += len(given)
+            for start in range(0, len(given), chunk):
+                part = _rows(inputs, slice(start, start + chunk))
                 with torch.no_grad():
                     chances = probe(part).double().softmax(-1)
                 for labels, weight in _labels(chances, draws, rng):
-                    slopes = single(weights, part, labels)
+                    slopes = _slopes(log_likelihood, weights, part, labels)
                     squares = torch.cat([unit.mean(slopes[unit.name].square()) for unit in units], dim=1)
                     total += (weight @ squares.double()).cpu()
     if not examples:
         raise ValueError("batches must hold at least one example, got none")
     return _finite(total / examples)
+
+
+def _rows(inputs: Inputs, chosen: slice) -> Inputs:
+    """Some examples of a batch."""
+    return inputs[chosen] if isinstance(inputs, Tensor) else {name: each[chosen] for name, each in inputs.items()}
+
+
+def _slopes(
+    function: Callable[[dict[str, Tensor], Inputs, Tensor], Tensor],
+    weights: dict[str, Tensor],
+    inputs: Inputs,
+    labels: Tensor,
+) -> dict[str, Tensor]:
+    """[n, *weight.shape] gradient of the function at every example, by name of the weight.
+
+    One pass for a tensor. Named tensors are tokens and their mask; what reads a mask decides by what is in it, which
+    vmap cannot follow, so these go one by one.
+    """
+    if isinstance(inputs, Tensor):
+        single = vmap(grad(lambda at, example, label: function(at, example[None], label)), in_dims=(None, 0, 0))
+        return dict(single(weights, inputs, labels))
+    each = [grad(function)(weights, _rows(inputs, slice(row, row + 1)), labels[row]) for row in range(len(labels))]
+    return {name: torch.stack([slopes[name] for slopes in each]) for name in weights}
 
 
 def _labels(chances: Tensor, draws: int | None, rng: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -200,7 +224,7 @@ def variational(
             "steps and pairs must be at least 1, warmup in [0, 1), learning_rate, nats and prior positive, "
             f"got {steps}, {pairs}, {warmup}, {learning_rate}, {nats} and {prior}"
         )
-    units, kept = _units(probe, head), [batch for batch in batches if len(batch[0])]
+    units, kept = _units(probe, head), [batch for batch in batches if len(batch[1])]
     if not kept:
         raise ValueError("batches must hold at least one example, got none")
     beta = 2 * nats / sum(unit.weight.numel() for unit in units)
@@ -231,7 +255,7 @@ def variational(
 
 
 def _noisy_loss(
-    probe: nn.Module, units: Sequence[_Unit], logs: Sequence[Tensor], batch: tuple[Tensor, Tensor], rng: torch.Generator
+    probe: nn.Module, units: Sequence[_Unit], logs: Sequence[Tensor], batch: tuple[Inputs, Tensor], rng: torch.Generator
 ) -> Tensor:
     """Cross-entropy of one batch, the mean over one draw of the noise and its opposite."""
     inputs, labels = batch

@@ -6,6 +6,7 @@ body's weights at the head's probabilities. Tasks compare because all share prob
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     fitted = fit_head(torch.as_tensor(splits["train"].features), torch.as_tensor(splits["train"].labels), classes)
     accuracy = _accuracy(fitted, splits["val"])
 
-    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches() -> Iterator[tuple[Any, torch.Tensor]]:
         for part in chosen.split(settings["batch"]):
             yield examples[part], examples.labels[part].to(loaded.device)
 
@@ -80,8 +81,8 @@ def _accuracy(head: nn.Linear, split: Probe) -> float:
     return float(right.double().mean())
 
 
-def _chosen(images: int, most: int, seed: int) -> torch.Tensor:
-    """The images looked at: all in their order, or ``most`` drawn from the seed."""
-    if images <= most:
-        return torch.arange(images)
-    return torch.randperm(images, generator=torch.Generator().manual_seed(seed))[:most]
+def _chosen(examples: int, most: int, seed: int) -> torch.Tensor:
+    """The examples looked at: all in their order, or ``most`` drawn from the seed."""
+    if examples <= most:
+        return torch.arange(examples)
+    return torch.randperm(examples, generator=torch.Generator().manual_seed(seed))[:most]

@@ -349,8 +349,8 @@ def _neighbours(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
                        else "This sweep embeds no tasks: it has no [task2vec] section.")  # fmt: skip
     followed = neighbours.follow(near, rows["accuracies"], evidence.pool)
     return Section("neighbours", title, neighbours.lead(evidence.embeddings), notes=neighbours.said(followed),
-                   pictures=_pictures(neighbours.heat_map(near)),
-                   narrow=_pictures(neighbours.heat_map(near, figures.NARROW)),
+                   pictures=_pictures(*neighbours.heat_maps(near)),
+                   narrow=_pictures(*neighbours.heat_maps(near, figures.NARROW)),
                    below=neighbours.table(followed))  # fmt: skip
 
 

@@ -40,12 +40,17 @@ class Followed(NamedTuple):
 
 
 def distances(embeddings: Iterable[Row], tasks: Sequence[str]) -> list[Row]:
-    """Rows of ``neighbours``: for every embedded task the others, nearest first, by normalised cosine distance."""
-    found = {row["task"]: row["units"] for row in embeddings}
-    vectors = {task: found[task] for task in tasks if task in found}
-    return [{"task": task, "other": other, "distance": apart, "rank": rank}
-            for task, others in nearest(vectors).items()
-            for rank, (other, apart) in enumerate(others.items(), start=1)]  # fmt: skip
+    """Rows of ``neighbours``: for every task the others of its probe, nearest first, by normalised cosine distance."""
+    by_probe: dict[str, dict[str, Sequence[float]]] = {}
+    for row in embeddings:
+        by_probe.setdefault(row["probe"], {})[row["task"]] = row["units"]
+    near: list[Row] = []
+    for found in by_probe.values():
+        vectors = {task: found[task] for task in tasks if task in found}
+        near += [{"task": task, "other": other, "distance": apart, "rank": rank}
+                 for task, others in nearest(vectors).items()
+                 for rank, (other, apart) in enumerate(others.items(), start=1)]  # fmt: skip
+    return sorted(near, key=lambda row: tasks.index(row["task"]))
 
 
 def follow(near: Iterable[Row], accuracies: Iterable[Row], pool: Collection[str]) -> list[Followed]:
@@ -74,8 +79,8 @@ def _followed(row: Row, here: Mapping[str, float], there: Mapping[str, float]) -
 
 def lead(embeddings: Sequence[Row]) -> str:
     """What the distances are, in sentences."""
-    first = embeddings[0]
-    return (f"Each task is embedded as the Fisher information of {first['probe']}, {_METHODS[first['method']]} with a "
+    probes = words.listing(dict.fromkeys(row["probe"] for row in embeddings))
+    return (f"Each task is embedded as the Fisher information of {probes}, {_METHODS[embeddings[0]['method']]} with a "
             "head fitted to the task (Task2Vec). Distances are between 0 (alike) and 1, and comparable within one "
             "sweep only. The stronger the shade, the nearer; the frame is the nearest task of each row.")  # fmt: skip
 
@@ -110,12 +115,23 @@ def table(followed: Sequence[Followed]) -> Table:
     return Table("The nearest task of each, and its best model; bold where it is the best here too", columns, rows)
 
 
-def heat_map(near: Sequence[Row], wide: int = WIDE) -> str:
+def heat_maps(near: Sequence[Row], wide: int = WIDE) -> list[str]:
+    """A picture for each set of tasks that share a probe."""
+    sets: list[set[str]] = []
+    for row in near:
+        if not any(row["task"] in one for one in sets):
+            sets.append({row["task"]} | {other["other"] for other in near if other["task"] == row["task"]})
+    return [heat_map([row for row in near if row["task"] in one], wide, name=f"neighbours{number}-{wide}")
+            for number, one in enumerate(sets)]  # fmt: skip
+
+
+def heat_map(near: Sequence[Row], wide: int = WIDE, *, name: str = "neighbours") -> str:
     """The distance of every two tasks, alike ones side by side; an SVG element, or "" without two tasks.
 
     Args:
         near: rows of ``neighbours``.
         wide: pixels; a narrow picture turns the names of its columns.
+        name: of the picture, unique on the page.
     """
     rows = {(row["task"], row["other"]): row for row in near}
     apart = {pair: row["distance"] for pair, row in rows.items()}
@@ -126,11 +142,11 @@ def heat_map(near: Sequence[Row], wide: int = WIDE) -> str:
     most = min(MOST_TASKS, int((wide - (110 if narrow else 240) - 8) / LEAST_STEP))
     tasks = _order(known[:most], apart)
     names = short_names(tasks, 18 if narrow else 22)
-    longest = max(width(name, 10.5) for name in names.values())
+    longest = max(width(label, 10.5) for label in names.values())
     left = min(110.0 if narrow else 240.0, 18 + longest)
     step = min((wide - left - 8) / len(tasks), 92)
     high = min(step, 40) if not narrow else step
-    labels = {task: two_lines(name, step - 8, 10.5) for task, name in names.items()}
+    labels = {task: two_lines(label, step - 8, 10.5) for task, label in names.items()}
     turned = max(width(line, 10.5) for text in labels.values() for line in text.split("\n")) > step - 8
     top = min(110, 18 + longest) if turned else 44
     bottom = 28 if len(tasks) < len(known) else 6
@@ -149,7 +165,7 @@ def heat_map(near: Sequence[Row], wide: int = WIDE) -> str:
         axes.tick_params(labeltop=True, labelbottom=False, labelcolor=colour("ink"))
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return svg(figure, f"neighbours{wide}", "Task2Vec distance of every two tasks.")
+        return svg(figure, name, "Task2Vec distance of every two tasks.")
 
 
 def _order(tasks: list[str], apart: Mapping[tuple[str, str], float]) -> list[str]:

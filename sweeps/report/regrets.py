@@ -71,7 +71,8 @@ def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question
     """The regret of every strategy, with intervals.
 
     A task is judged in a pool once every model of the pool was tried on it: the best of half a pool is no oracle.
-    Models that failed or diverged are dropped and counted.
+    Models that failed or diverged are dropped and counted. Where a pool has one model for a task and others for other
+    tasks, there is nothing to choose and nothing to judge.
 
     Args:
         cells: the accuracies, and the cells that are not finished.
@@ -88,7 +89,9 @@ def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question
         open_tasks = cells.unfinished(members)
         found = [_in_pool(task, question.met(task, members), by_task[task], drawn[task])
                  for task in tasks if task not in open_tasks]  # fmt: skip
-        _one_pool(result, pool, [task for task in found if task.models], views, question)
+        least = min(2, len(members))
+        _one_pool(result, pool, [task for task in found if len(task.models) + task.dropped >= least and task.models],
+                  views, question)  # fmt: skip
         if open_tasks:
             names = listing(task for task in tasks if task in open_tasks)
             result.notes.append(f"regret in pool {pool} waits for fine-tuning on {names}")

@@ -29,7 +29,10 @@ def trust(cells: Cells, tasks: Sequence[str], views: Views, question: Question) 
     repeats = {(row["task"], row["model"]): row["repeats"] for row in cells.rows if row["accuracy"] is not None}
     for pool, members in question.pools.items():
         models, waiting = sorted(members), cells.unfinished(members)
-        judged = [task for task in tasks if task not in waiting and any((task, model) in repeats for model in models)]
+        # One model alone is always the best: a task for one of many models judges nothing.
+        least = min(2, len(models))
+        judged = [task for task in tasks if task not in waiting and len(question.met(task, models)) >= least
+                  and any((task, model) in repeats for model in models)]  # fmt: skip
         if not judged:
             continue
         table = _table([[repeats.get((task, model), ()) for model in models] for task in judged])

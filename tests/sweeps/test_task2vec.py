@@ -15,9 +15,11 @@ from sweeps.jobs.task2vec import run as embed_task
 from sweeps.run import plan, run
 from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
+from sweeps.tasks.registry import embedded as tasks
 from sweeps.tasks.registry import from_folder
 from sweeps.types import Job
 from sweeps.zoo.load import load
+from sweeps.zoo.registry import embedded as zoo
 from sweeps.zoo.registry import resolve_entry
 from taskrel.task2vec import fisher, fit_head
 from tests.conftest import DOUBLES, draw_folder, tiny_config
@@ -102,6 +104,28 @@ def test_a_setting_of_the_other_method_is_no_other_job(embedded, change, same):
 def test_refused_before_anything_runs(embedded, change, says):
     with pytest.raises(ConfigError, match=says):
         plan(parse(embedded | change))
+
+
+TEXTS = {"models": ["mini_bert_bpe.expert_full", "mini_bert_bpe.nsp"], "tasks": ["text/sentiment", "text/topics"]}
+
+
+def test_texts_have_a_probe_of_their_own(embedded):
+    both = embedded | TEXTS | {"proxies": {"knn": {}, "linear": {}}, "regret": {}}
+    probes = ["tiny_4", "mini_bert_bpe.nsp"]
+    mine = [one for one in plan(parse(both | {"task2vec": {"probe": probes}}))[2] if one.kind == "task2vec"]
+    assert {(one.model.name, one.task.modality) for one in mine} == {("tiny_4", "image"), (probes[1], "text")}
+    assert {one.task.name for one in mine if one.model.name == probes[1]} == {*TEXTS["tasks"]}
+    with pytest.raises(ConfigError, match="one model that all tasks of texts share"):
+        plan(parse(both | {"task2vec": {"probe": TEXTS["models"]}}))
+
+
+def test_a_text_is_embedded_alone_as_in_a_batch(context):
+    """Texts of one batch are padded to the longest; their gradients are those of each alone."""
+    model, task = zoo()["mini_distilbert_shallow.mlm"], tasks()["text/sentiment"]
+    here = {"images": 12, "embed": {"batch": 16}}
+    batched, alone = (units(task, context, model, **here, batch=size) for size in (12, 1))
+    assert batched == pytest.approx(alone, rel=1e-4)
+    assert (batched > 0).any()
 
 
 def test_the_information_of_the_body_with_a_head_fitted_to_the_task(context, task):

@@ -92,6 +92,33 @@ def test_batches_and_chunks_do_not_matter(network, monkeypatch):
     assert fisher(module, split(x, y, 3), head="head", draws=None) == pytest.approx(whole, rel=1e-9)
 
 
+class Masked(nn.Module):
+    """A head on the mean of the rows that a mask keeps; like a transformer it looks whether any is left out."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.body, self.head = nn.Linear(5, 5, dtype=torch.float64), head
+
+    def forward(self, inputs):
+        rows, mask = inputs["rows"], inputs["mask"]
+        hidden = self.body(rows).tanh()
+        if not mask.all():
+            hidden = hidden * mask[:, :, None]
+        return self.head(hidden.sum(1) / mask.sum(1, keepdim=True))
+
+
+def test_named_tensors_with_a_mask_give_what_the_bare_rows_give(logistic):
+    x, y, head = logistic
+    x, y = x[:40], y[:40]
+    module = Masked(copy.deepcopy(head))
+    padded = {"rows": torch.stack([x, torch.full_like(x, 9.0)], dim=1), "mask": torch.tensor([[1, 0]]).expand(40, 2)}
+    bare = nn.Sequential(module.body, nn.Tanh(), module.head)
+    expected = fisher(bare, split(x, y), head="2", draws=None)
+    assert fisher(module, [(padded, y)], head="head", draws=None) == pytest.approx(expected, rel=1e-9)
+    noise = variational(bare, [(x, y)], head="2", steps=5)
+    assert variational(module, [(padded, y)], head="head", steps=5) == pytest.approx(noise, rel=1e-9)
+
+
 def test_the_module_comes_back_as_it_was(network):
     module, x, y = network
     module.drop.eval()

@@ -178,7 +178,7 @@ def test_the_report_replays_compares_and_draws(out: Path) -> None:
     text = page(derived)
     assert 'id="neighbours"' in text
     assert "Task2Vec distance of every two tasks." in text
-    assert text.count(f"neighbours{NARROW}-") > 0
+    assert text.count(f"neighbours0-{NARROW}-") > 0
     assert "hybrid Task2Vec" in text
 
 
