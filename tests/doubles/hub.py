@@ -310,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if repo.gated and self.token != TOKEN:
             return self._error(403 if self.token else 401, "GatedRepo",
-                               f"Access to {repo_id} is restricted and you are not in the authorized list.")  # fmt: skip
+                               f"Access to {repo_id} is restricted: you are not in the authorized list.")  # fmt: skip
         file = repo.commits[commit].get(name)
         if file is None:
             return self._error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
