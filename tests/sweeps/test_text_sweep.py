@@ -97,7 +97,6 @@ def test_real_texts_with_embedded_models_and_an_encoder_given_by_path(tmp_path):
     assert scores["leep", "mini_distilbert_bpe.moods", "sst5"]["value"] is not None
     assert scores["leep", "encoder", "sst5"]["reason"] == "leep needs source-head probabilities, got none"
     assert scores["knn", "mini_distilbert_shallow.mlm", "clinc150"]["value"] > 0.1  # chance is 1 / 150
-    assert ()
 
 
 def test_a_reference_of_each_modality(mixed, tmp_path):
