@@ -198,8 +198,8 @@ SPOILED = {
     "grey": (lambda it: Image.new("L", (20, 30), 128).save(first(it)), "1 image grey-scale, made RGB"),
     "cmyk": (lambda it: Image.new("CMYK", (16, 16)).save(first(it, "odd.jpg")), "1 image CMYK"),
     "16-bit": (lambda it: Image.fromarray(np.full((16, 16), 40000, np.uint16)).save(first(it)), "of 16 bits"),
-    "animated": (lambda it: Image.new("P", (16, 16)).save(first(it, "a.gif"), save_all=True,
-                                                          append_images=[Image.new("P", (16, 16), 1)]), "of which the first frame"),
+    "animated": (lambda it: Image.new("RGB", (16, 16), "red").save(
+        first(it, "a.gif"), save_all=True, append_images=[Image.new("RGB", (16, 16), "blue")]), "which the first frame"),
     "1x1": (lambda it: Image.new("RGB", (1, 1)).save(first(it)), "under 8 pixels on a side"),
     "huge": (lambda it: Image.new("1", (9000, 6000)).save(first(it)), "above 50 million pixels"),
     "bomb": (lambda it: Image.new("1", (20000, 10000)).save(first(it)), "decompression bomb"),
