@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 
 from sweeps.errors import DataError, did_you_mean
 from sweeps.fingerprint import canonical_json
-from sweeps.tasks import prepared, texts
+from sweeps.tasks import prepared, repositories, texts
 from sweeps.tasks.galleries import Arrays, Column, Files, Gallery, Hub, array_header
 from sweeps.tasks.inspection import inspect
 from sweeps.tasks.pictures import Found, Pictures, arrange
@@ -158,20 +158,20 @@ def _table(name: str, path: Path, wanted: list[str]) -> pa.Table:
     found = source.to_table(columns=wanted)
     said = json.loads((source.schema.metadata or {}).get(b"huggingface", b"{}"))
     names = said.get("info", {}).get("features", {}).get(wanted[0], {}).get("names")
-    return found.set_column(0, wanted[0], texts.called(found[wanted[0]], names)) if names else found
+    return found.set_column(0, wanted[0], repositories.called(found[wanted[0]], names)) if names else found
 
 
 def _dataset(name: str, reading: Mapping[str, Any]) -> Found:
     """A column of images of a Hugging Face dataset, in its splits."""
     from datasets import Image
 
-    column, label, parts = reading["image"], reading["label"], texts.parts_of(name, reading)
+    column, label, parts = reading["image"], reading["label"], repositories.parts_of(name, reading)
     for split, part in parts.items():
         texts.check_columns(name, [column, label], part.column_names)
         if not isinstance(part.features[column], Image):
             raise DataError(f"task {name!r}: the column {column!r} must hold images, got {part.features[column]}")
         parts[split] = part.cast_column(column, Image(decode=False))
-    labels = [texts.label_names(name, split, texts.labelled(part.select_columns([label]), label)[label])
+    labels = [texts.label_names(name, split, repositories.labelled(part.select_columns([label]), label)[label])
               for split, part in parts.items()]  # fmt: skip
     given = [split for split, part in parts.items() for _ in range(len(part))]
     return _labelled(name, Hub(list(parts.values()), column), labels, list(parts), given)

@@ -76,11 +76,13 @@ def from_texts(entry: TaskEntry, seed: int) -> Task:
     Raises:
         DataError: in one line, for whatever is missing or wrong.
     """
-    from sweeps.tasks import texts
+    from sweeps.tasks import repositories, texts
 
-    splits, classes = texts.read(entry.name, _reading(entry), seed)
+    reading = repositories.pinned(entry.name, _reading(entry))
+    splits, classes = texts.read(entry.name, reading, seed)
     sizes = {split: len(part.texts) for split, part in splits.items()}
-    return _task(entry, seed, classes=classes, sizes=sizes, revision=texts.revision(splits, classes), modality="text")
+    return _task(entry, reading, seed, classes=classes, sizes=sizes, revision=texts.revision(splits, classes),
+                 modality="text")  # fmt: skip
 
 
 def from_images(entry: TaskEntry, seed: int) -> Task:
@@ -89,21 +91,22 @@ def from_images(entry: TaskEntry, seed: int) -> Task:
     Raises:
         DataError: in one line, for whatever is missing or wrong and cannot be mended.
     """
-    from sweeps.tasks import albums
+    from sweeps.tasks import albums, repositories
 
-    found = albums.read(entry.name, _reading(entry), seed)
+    reading = repositories.pinned(entry.name, _reading(entry))
+    found = albums.read(entry.name, reading, seed)
     sizes = {split: len(labels) for split, labels in found.labels.items()}
-    return _task(entry, seed, classes=found.classes, sizes=sizes, revision=found.revision, notes=found.notes)
+    return _task(entry, reading, seed, classes=found.classes, sizes=sizes, revision=found.revision, notes=found.notes)
 
 
 def _reading(entry: TaskEntry) -> dict[str, Any]:
     return entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True)
 
 
-def _task(entry: TaskEntry, seed: int, **found: Any) -> Task:
+def _task(entry: TaskEntry, reading: dict[str, Any], seed: int, **found: Any) -> Task:
     source = f"path:{entry.path}" if entry.path else f"dataset:{entry.dataset}"
     return Task(name=entry.name, source=source, group=entry.group, seed=seed, summary=entry.summary,
-                reading=_reading(entry), **found)  # fmt: skip
+                reading=reading, **found)  # fmt: skip
 
 
 def facts(task: Task) -> Row:

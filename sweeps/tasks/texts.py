@@ -4,7 +4,7 @@ A CSV, TSV, JSONL or Parquet file with columns of texts (or pairs of texts) and 
 or a dataset by its id or folder. What is wrong is said in one line, with the row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -21,6 +21,7 @@ import pyarrow.json
 
 from sweeps.errors import DataError, did_you_mean
 from sweeps.fingerprint import canonical_json, fingerprint
+from sweeps.tasks.repositories import tables_of
 from sweeps.tasks.splits import ALIASES, SHARES, SPLITS, shares
 from sweeps.types import Task
 
@@ -87,7 +88,7 @@ def read(name: str, reading: Mapping[str, Any], seed: int) -> tuple[dict[str, Sp
         DataError: in one line, for whatever is missing or wrong.
     """
     if reading.get("dataset"):
-        tables = {split: labelled(part, reading["label"]) for split, part in parts_of(name, reading).items()}
+        tables = tables_of(name, reading)
     else:
         wanted = [reading[key] for key in ("text", "pair", "label", "split") if reading.get(key)]
         tables = {split: table(name, path, wanted) for split, path in places(name, reading).items()}
@@ -156,43 +157,6 @@ def table(name: str, path: Path, wanted: list[str]) -> pa.Table:
         line = str(error).strip().splitlines()[0][:200]
         raise DataError(f"task {name!r}: every file must be readable, got {path}: {line}") from None
     raise DataError(f"task {name!r}: a file must be one of {', '.join(SUFFIXES)}, got {path}")
-
-
-def parts_of(name: str, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """The splits of a Hugging Face dataset, as the library's own objects, which lie on disk."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    place, splits = reading["dataset"], dict(reading.get("splits") or {})
-    try:
-        found = datasets.load_dataset(place, reading.get("subset"), revision=reading.get("revision"))
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(
-            f"task {name!r}: the dataset must load from {place}, got {type(error).__name__}: {line}"
-        ) from None
-    if not splits:
-        splits = {split: own for own in found if (split := ALIASES.get(own, own)) in SPLITS}
-    for own in splits.values():
-        if own not in found:
-            raise DataError(f"task {name!r}: a split of the dataset must be known{did_you_mean(own, found)}")
-    if "train" not in splits:
-        raise DataError(f"task {name!r}: the dataset must have a split for train, got {sorted(found)}; name them under "
-                        "splits")  # fmt: skip
-    return {split: found[own] for split, own in splits.items()}
-
-
-def labelled(part: Any, label: str) -> pa.Table:
-    """A split as a table; class numbers become the names that the dataset gives them."""
-    found = part.with_format("arrow")[:]
-    names = getattr(part.features.get(label), "names", None)
-    return found if not names else found.set_column(found.column_names.index(label), label, called(found[label], names))
-
-
-def called(numbers: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
-    """The names of class numbers; a negative one says that there is no label."""
-    given = [names[one] if one is not None and one >= 0 else None for one in numbers.to_pylist()]
-    return pa.chunked_array([pa.array(given, pa.string())])
 
 
 def _by_column(name: str, table: pa.Table, column: str) -> dict[str, pa.Table]:

@@ -9,8 +9,8 @@ from PIL import Image
 from sweeps.config import parse
 from sweeps.errors import ConfigError, DataError
 from sweeps.settings import TaskEntry
-from sweeps.tasks.load import pixels
 from sweeps.tasks.albums import read
+from sweeps.tasks.load import pixels
 from sweeps.tasks.registry import embedded, from_images, resolve
 from sweeps.zoo.vision import Geometry
 from tests.conftest import draw_folder
