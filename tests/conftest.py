@@ -9,7 +9,7 @@ os.environ["RAY_AUTH_MODE"] = "disabled"  # one machine, and no token file in th
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="sweeps-tests-")  # what was looked at, not in the user's home
+os.environ["SWEEPS_CACHE"] = tempfile.mkdtemp(prefix="sweeps-tests-")  # what was looked at, not in the user's home
 
 import numpy as np
 import pytest

@@ -175,7 +175,8 @@ def _looks(gallery: Gallery, rows: Sequence[int], title: str) -> Iterator[Seen]:
 
 
 def _memory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweeps" / "images"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SWEEPS_CACHE") or home / "sweeps") / "images"
 
 
 def _remembered(path: Path) -> dict[str, Any]:

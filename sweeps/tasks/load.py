@@ -4,6 +4,7 @@ Every model with the same geometry and every job on the same machine reads the s
 it while the first still decodes waits for it.
 """
 
+import mmap
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from sweeps.tasks.albums import pictures_of
 from sweeps.tasks.galleries import Raw, chunks
 from sweeps.tasks.inspection import Unreadable, threads, upright
 from sweeps.types import Task
+
+MAPPED = 256_000_000  # bytes of decoded images that a process keeps mapped
 
 
 class Preprocess(Protocol):
@@ -50,6 +53,25 @@ def pixels(task: Task, split: str, geometry: Preprocess, cache: Path) -> tuple[n
             if not label_file.exists():
                 _decode(task, split, geometry, image_file, label_file)
     return np.load(image_file, mmap_mode="r"), np.load(label_file)
+
+
+class LetGo:
+    """Tells the system, now and then, that what was read of a memory map need not stay with this process.
+
+    The pages stay in the system's own cache and come back fast; without it a process that reads a large split seems
+    to hold all of it.
+    """
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._map = getattr(images, "_mmap", None)
+        self._size, self._read = images[:1].nbytes, 0
+
+    def __call__(self, count: int) -> None:
+        """So many images were read since the last call. A slice is a view: the batch before this one may go."""
+        if self._read > MAPPED and self._map is not None:
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+        self._read += count * self._size
 
 
 def _decode(task: Task, split: str, geometry: Preprocess, image_file: Path, label_file: Path) -> None:

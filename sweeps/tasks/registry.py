@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from sweeps.config import SweepConfig
@@ -12,7 +13,9 @@ from sweeps.errors import ConfigError, DataError, did_you_mean
 from sweeps.settings import TaskEntry
 from sweeps.tasks.hub import HUB_TASKS
 from sweeps.tasks.mini import TASKS
+from sweeps.tasks.prepared import is_prepared
 from sweeps.tasks.splits import SPLITS
+from sweeps.tasks.vtab import VTAB
 from sweeps.types import Row, Task
 
 TEXTS = "sweeps.tasks.mini_text"  # the embedded text tasks
@@ -51,7 +54,9 @@ def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
         found.update(matches)
         entries = [] if matches else [entry for known, entry in HUB_TASKS.items() if fnmatchcase(known, name)]
         if not matches and not entries:
-            known = {**embedded(), **HUB_TASKS}
+            entries = prepared_entries(name, config.data)
+        if not matches and not entries:
+            known = {**embedded(), **HUB_TASKS, **VTAB}
             raise ConfigError(f"tasks must name known tasks{did_you_mean(name, known)}; an image folder or a file of "
                               "texts goes into a [[task]] entry with its path")  # fmt: skip
         _read(entries, config.seed, found, faults)
@@ -62,9 +67,26 @@ def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
     return tuple(found.values()), faults
 
 
+def prepared_entries(name: str, data: str | None) -> list[TaskEntry]:
+    """Entries for the prepared tasks that a group, a name or a pattern stands for.
+
+    Raises:
+        ConfigError: when it stands for some, and nothing says where they are.
+    """
+    found = {task: known for task, known in VTAB.items() if fnmatchcase(task, name) or task.startswith(f"{name}/")}
+    if found and data is None:
+        raise ConfigError(f"data must name the folder of prepared tasks, got none for {name!r}; make one with "
+                          f"'sweeps tasks prepare {name} --out prepared' and say data = \"prepared\"")  # fmt: skip
+    return [TaskEntry(name=task, path=f"{data}/{task}", group=known.group, summary=known.summary)
+            for task, known in found.items()]  # fmt: skip
+
+
 def _read(entries: Iterable[TaskEntry], seed: int, found: dict[str, Task], faults: dict[str, str]) -> None:
     for entry in entries:
         try:
+            if entry.name in VTAB and not is_prepared(Path(entry.path or "")):
+                raise DataError(f"task {entry.name!r}: it must be prepared, got none in {entry.path}; see "
+                                "'sweeps tasks prepare --help'")  # fmt: skip
             found[entry.name] = from_images(entry, seed) if entry.text is None else from_texts(entry, seed)
         except DataError as error:
             faults[entry.name] = str(error)

@@ -309,7 +309,7 @@ def test_a_changed_image_is_looked_at_again(folder):
 
 def test_a_cache_that_cannot_be_written_is_no_fault(folder, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("x")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("SWEEPS_CACHE", str(tmp_path / "file"))
     assert task(path=str(folder)).sizes["train"] == 180
 
 

@@ -74,7 +74,7 @@ def test_normalisation_is_timm_s(context, task):
     loaded = load(tiny(), view={"image_size": 16})
     examples = context.examples(task, "val", loaded)
     path = sorted(
-        (draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir()
+        (draw_path := __import__("pathlib").Path(task.source.removeprefix("path:")) / "val" / "class_0").iterdir()
     )[0]
     own = timm.data.create_transform(input_size=(3, 16, 16), crop_pct=loaded.geometry.crop_pct,
                                      interpolation=loaded.geometry.interpolation)(Image.open(path))  # fmt: skip
