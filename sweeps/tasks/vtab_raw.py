@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sweeps.errors import DataError
 from sweeps.tasks import vtab
 from sweeps.tasks.galleries import Arrays, array_header
 from sweeps.tasks.prepared import Example
+from sweeps.tasks.splits import SPLITS
 from sweeps.tasks.vtab import TRAIN, VAL, Known
 
 SEED = 0
@@ -169,4 +171,4 @@ def _kitti(folder: Path) -> Raw:
 
 
 def _by_split(read: Callable[[str], Iterator[Example]]) -> dict[str, Callable[[], Iterator[Example]]]:
-    return {split: lambda split=split: read(split) for split in ("train", "val", "test")}  # type: ignore[misc]
+    return {split: partial(read, split) for split in SPLITS}

@@ -8,6 +8,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def _from_lists(task: Known, folder: Path) -> Source:
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Source("ready-made lists", str(folder), "", _named(task, ()), "the study's images, as the lists name them",
-                  size, {split: lambda split=split: read(split) for split in LISTS})  # fmt: skip
+                  size, {split: partial(read, split) for split in LISTS})  # fmt: skip
 
 
 def _listed(task: Known, file: Path) -> list[tuple[str, int]]:
