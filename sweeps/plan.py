@@ -1,16 +1,18 @@
 """SweepConfig -> jobs: pure, ordered, de-duplicated, each with a cost estimate. Reads nothing and runs nothing."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.settings import EARLY, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
+from sweeps.settings import EARLY, VIEWS, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
+PROBED = ("image",)  # through whose models gradients of single examples are taken for Task2Vec
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
 
@@ -33,7 +35,7 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
         jobs += bounds(config, config.bound, models, by_name)
     if config.head2toe is not None:
         jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(models, tasks)
-                 if model.modality == "image"]  # fmt: skip
+                 if model.modality in PROBED]  # fmt: skip
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -88,7 +90,11 @@ def _reference(proxy: str, names: str | Sequence[str] | None, tasks: Mapping[str
 def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, Any]) -> Job:
     """The early-stopping proxy; what it is not told it takes from [finetune], the steps and repeats from the study."""
     recipe = (config.finetune or FineTune()).recipe(task.modality)
-    own = {key: value for key, value in recipe.settings.items() if key not in ("schedule", "evaluations", "warmup")}
+    own = {
+        key: value
+        for key, value in recipe.settings.items()
+        if key not in ("schedule", "evaluations", "warmup", "epochs")
+    }
     own |= {"learning_rates": list(recipe.learning_rates), "steps": 10, "repeats": 5}
     given = dict(options)
     texts = {key: given[key] for key in ("steps", "repeats") if key in given} | given.pop("text", {})
@@ -109,9 +115,10 @@ def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequenc
     by_name, asked = {model.name: model for model in models}, config.task2vec
     if asked.probe not in by_name:
         raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
-    if by_name[asked.probe].modality != "image":
-        raise ConfigError(f"task2vec.probe must be a model of images, got {asked.probe!r}")
-    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks if task.modality == "image"]
+    probe = by_name[asked.probe]
+    if probe.modality not in PROBED:
+        raise ConfigError(f"task2vec.probe must be a model of {' or '.join(PROBED)}s, got {asked.probe!r}")
+    return [_task2vec(config, asked, probe, task) for _, task in pairs([probe], tasks)]
 
 
 def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:
@@ -283,6 +290,9 @@ def finetune_settings(config: SweepConfig, task: Task, repeat: int) -> dict[str,
     """All settings of a fine-tuning but the learning rate and its origin. Repeats differ in their seed alone."""
     assert config.finetune is not None
     settings = {**config.finetune.recipe(task.modality).settings, **config.embed.view(task.modality)}
+    epochs = settings.pop("epochs", None)
+    if epochs is not None:
+        settings["steps"] = epochs * math.ceil(task.sizes["train"] / settings["batch"])
     return settings | {"repeat": repeat, "seed": 1000 * config.seed + repeat}
 
 
@@ -312,7 +322,7 @@ def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
 def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
     """Estimated seconds of one fine-tuning."""
     assert config.finetune is not None
-    tuning = config.finetune.recipe(task.modality).settings
+    tuning = finetune_settings(config, task, 0)
     examples = EVALUATED * tuning["steps"] * min(tuning["batch"], task.sizes["train"])
     examples += tuning["evaluations"] * task.sizes["val"] + task.sizes["test"]
     return forward_seconds(config, model) * examples + 0.05
@@ -343,6 +353,10 @@ def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[
 
 def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the decoded images: three bytes a pixel, once per input size."""
-    sides = {config.embed.image_size or model.input_size or 224 for model in models if model.modality == "image"}
-    images = sum(sum(task.sizes.values()) for task in tasks if task.modality == "image")
-    return sum(3 * side * side * images for side in sides)
+
+    def side(model: Model) -> int:
+        return config.embed.image_size or model.input_size or 224
+
+    decoded = {(side(model), task.name): sum(task.sizes.values()) for model, task in pairs(models, tasks)
+               if "image_size" in VIEWS[task.modality]}  # fmt: skip
+    return sum(3 * side * side * images for (side, _), images in decoded.items())

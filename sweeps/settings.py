@@ -97,13 +97,15 @@ class Embed(Frozen):
     """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
 
     Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
-    ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
+    ``max_tokens`` where it is cut (None: what the model reads, at most 512), and ``layers`` which hidden states: the
+    last layer's, the mean over layers, or those of the layer that suits the training split best by LogME. Fine-tuning
+    reads the last layer in place of the best: it trains them all.
     """
 
     batch: PositiveInt = 64
     image_size: PositiveInt | None = None
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
-    layers: Literal["last", "mean"] = "last"
+    layers: Literal["last", "mean", "best"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
 
     def view(self, modality: str) -> dict[str, Any]:
@@ -118,17 +120,25 @@ VIEWS: Mapping[str, tuple[str, ...]] = {"image": ("image_size",), "text": ("pool
 class TextFineTune(Frozen):
     """The field's recipe for texts: AdamW, linear warm-up over a share of the steps, then linear decay to zero.
 
-    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here.
+    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here; ``epochs`` counts passes
+    over the task's training split in place of steps.
     """
 
     learning_rates: tuple[PositiveFloat, ...] = (1e-5, 2e-5, 5e-5)
     steps: PositiveInt | None = None
+    epochs: PositiveInt | None = None
     batch: PositiveInt = 32
     repeats: PositiveInt | None = None
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     schedule: Literal["constant", "linear"] = "linear"
     evaluations: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"steps and epochs must not both be given, got {self.steps} and {self.epochs}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,7 @@ class Search(Range):
 
     def range(self, modality: str) -> tuple[float, float]:
         """The least and the greatest learning rate searched on tasks of a modality."""
-        place = self if modality == "image" else self.text
+        place = {"image": self, "text": self.text}[modality]
         return place.low, place.high
 
 

@@ -160,13 +160,14 @@ def _splittable(
 def _split(name: str, sound: Rows, labels: Rows, found: Found, classes: tuple[str, ...], seed: int) -> dict[str, Rows]:
     """Three splits: as they come, a fifth of train for val, or all from the seed, class by class."""
     if not any(found.given):
-        return shares(name, sound, labels, classes, SHARES, seed, "images")
+        return shares(name, sound, labels, classes, SHARES, seed=seed, what="images")
     given = np.array(found.given)[sound]
     have = {split: sound[given == split] for split in SPLITS if (given == split).any()}
     if "train" not in have or "test" not in have:
         raise DataError(f"task {name!r}: train and test must both be there, got only {', '.join(have)}")
     if "val" not in have:
-        train = shares(name, have["train"], labels, classes, {"train": 0.8, "val": 0.2}, seed, "images")
+        train = shares(name, have["train"], labels, classes, {"train": 0.8, "val": 0.2}, seed=seed,
+                       what="images")  # fmt: skip
         have = {**train, "test": have["test"]}
     return {split: have[split] for split in SPLITS}
 

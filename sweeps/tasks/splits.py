@@ -14,7 +14,7 @@ ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val
 Rows = npt.NDArray[np.int64]
 
 
-def shares(name: str, rows: Rows, labels: Rows, classes: tuple[str, ...], parts: Mapping[str, float], seed: int,
+def shares(name: str, rows: Rows, labels: Rows, classes: tuple[str, ...], parts: Mapping[str, float], *, seed: int,
            what: str) -> dict[str, Rows]:  # fmt: skip
     """Split every class by the same shares, at least one example each, in an order drawn from the seed.
 

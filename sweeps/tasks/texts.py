@@ -227,5 +227,5 @@ def _split(name: str, parts: dict[str, Split], classes: tuple[str, ...], seed: i
 
 def _drawn_from(name: str, part: Split, classes: tuple[str, ...], parts: Mapping[str, float],
                 seed: int) -> dict[str, Split]:  # fmt: skip
-    rows = shares(name, np.arange(len(part.labels)), part.labels, classes, parts, seed, "texts")
+    rows = shares(name, np.arange(len(part.labels)), part.labels, classes, parts, seed=seed, what="texts")
     return {split: part.take(chosen) for split, chosen in rows.items()}

@@ -41,6 +41,19 @@ class Source:
     download: int = 0
 
 
+@dataclass(frozen=True)
+class Shards:
+    """A repository, or a copy of one: its files by split, and how one of them is had."""
+
+    kind: str
+    place: str
+    revision: str
+    files: Mapping[str, list[str]]
+    fetch: Callable[[str], Path]
+    bytes: int
+    download: int = 0
+
+
 def find(task: Known, folder: Path | None) -> Source:
     """The source of a task: what the folder holds of it, or the hub.
 
@@ -55,7 +68,7 @@ def find(task: Known, folder: Path | None) -> Source:
     for copy in copies:
         if copy.is_dir() and (shards := _shards([path.relative_to(copy).as_posix() for path in copy.rglob("*")])):
             size = sum((copy / name).stat().st_size for each in shards.values() for name in each)
-            return _from_shards(task, "copy", str(copy), "", shards, copy.joinpath, size)
+            return _from_shards(task, Shards("copy", str(copy), "", shards, copy.joinpath, size))
     if (raw := vtab_raw.find(task, folder)) is not None:
         return Source("original files", str(raw.place), "", _named(task, ()), raw.selection, raw.bytes, raw.splits)
     originals = f"the original {vtab_raw.ORIGINALS[task.name]}, " if task.name in vtab_raw.ORIGINALS else ""
@@ -112,7 +125,7 @@ def _from_hub(task: Known) -> Source:
     def fetch(name: str) -> Path:
         return repository.fetch(commit, (name,)) / name
 
-    return _from_shards(task, "hub", task.hub, commit, shards, fetch, download, download)
+    return _from_shards(task, Shards("hub", task.hub, commit, shards, fetch, download, download))
 
 
 def _shards(names: Sequence[str]) -> dict[str, list[str]]:
@@ -125,11 +138,11 @@ def _shards(names: Sequence[str]) -> dict[str, list[str]]:
     return found if {"train", "test"} <= found.keys() else {}
 
 
-def _from_shards(task: Known, kind: str, place: str, revision: str, shards: Mapping[str, list[str]],
-                 fetch: Callable[[str], Path], size: int, download: int = 0) -> Source:  # fmt: skip
+def _from_shards(task: Known, found: Shards) -> Source:
     """A repository of tar files of pairs, or of Parquet files."""
+    shards, fetch = found.files, found.fetch
     if not shards:
-        raise DataError(f"{task.name}: {place} must hold train and test as .tar or .parquet files, got none")
+        raise DataError(f"{task.name}: {found.place} must hold train and test as .tar or .parquet files, got none")
 
     def rows(split: str) -> Iterator[Example]:
         for name in shards[split]:
@@ -141,19 +154,14 @@ def _from_shards(task: Known, kind: str, place: str, revision: str, shards: Mapp
         "val": lambda: islice(rows("val"), VAL) if own else islice(rows("train"), TRAIN, TRAIN + VAL),
         "test": lambda: rows("test"),
     }
-    selection = (
-        f"the first {TRAIN} of the repository's train, which is the study's choice only where its order is; "
-        + (
-            f"the first {VAL} of its validation"
-            if own
-            else f"the {VAL} after them for validation, where the study takes {task.val}"
-        )
-        + "; all of test"
-    )
-    return Source(kind, place, revision, _named(task, _class_names(fetch, kind)), selection, size, splits, download)
+    val = "first of its own validation" if own else f"after them for validation, where the study takes {task.val}"
+    selection = (f"the first {TRAIN} of the repository's train, which is the study's choice only where its order is; the "
+                 f"{VAL} {val}; all of test")  # fmt: skip
+    return Source(found.kind, found.place, found.revision, _named(task, _class_names(fetch)), selection, found.bytes,
+                  splits, found.download)  # fmt: skip
 
 
-def _class_names(fetch: Callable[[str], Path], kind: str) -> list[str]:
+def _class_names(fetch: Callable[[str], Path]) -> list[str]:
     try:
         return fetch("classnames.txt").read_text(encoding="utf-8").split("\n")
     except (OSError, DataError):
