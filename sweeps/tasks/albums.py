@@ -163,14 +163,10 @@ def _table(name: str, path: Path, wanted: list[str]) -> pa.Table:
 
 def _dataset(name: str, reading: Mapping[str, Any]) -> Found:
     """A column of images of a Hugging Face dataset, in its splits."""
-    from datasets import Image
-
     column, label, parts = reading["image"], reading["label"], repositories.parts_of(name, reading)
     for split, part in parts.items():
         texts.check_columns(name, [column, label], part.column_names)
-        if not isinstance(part.features[column], Image):
-            raise DataError(f"task {name!r}: the column {column!r} must hold images, got {part.features[column]}")
-        parts[split] = part.cast_column(column, Image(decode=False))
+        parts[split] = repositories.encoded(name, part, column)
     labels = [texts.label_names(name, split, repositories.labelled(part.select_columns([label]), label)[label])
               for split, part in parts.items()]  # fmt: skip
     given = [split for split, part in parts.items() for _ in range(len(part))]

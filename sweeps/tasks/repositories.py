@@ -38,6 +38,19 @@ def called(numbers: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(given, pa.string())])
 
 
+def encoded(name: str, part: Any, column: str) -> Any:
+    """A split whose column of images gives them as they are stored, not decoded.
+
+    Raises:
+        DataError: when it holds something else.
+    """
+    from datasets import Image
+
+    if not isinstance(part.features[column], Image):
+        raise DataError(f"task {name!r}: the column {column!r} must hold images, got {part.features[column]}")
+    return part.cast_column(column, Image(decode=False))
+
+
 def parts_of(name: str, reading: Mapping[str, Any]) -> dict[str, Any]:
     """The splits of a dataset as train, val and test: the library's own objects, which lie on disk.
 

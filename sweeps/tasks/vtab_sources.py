@@ -155,8 +155,8 @@ def _from_shards(task: Known, found: Shards) -> Source:
         "test": lambda: rows("test"),
     }
     val = "first of its own validation" if own else f"after them for validation, where the study takes {task.val}"
-    selection = (f"the first {TRAIN} of the repository's train, which is the study's choice only where its order is; the "
-                 f"{VAL} {val}; all of test")  # fmt: skip
+    selection = (f"the first {TRAIN} of the repository's train, which is the study's choice only where its order is; "
+                 f"the {VAL} {val}; all of test")  # fmt: skip
     return Source(found.kind, found.place, found.revision, _named(task, _class_names(fetch)), selection, found.bytes,
                   splits, found.download)  # fmt: skip
 

@@ -358,6 +358,7 @@ def test_a_group_is_its_prepared_tasks(tmp_path, lists):
         resolve(config())
 
 
+@pytest.mark.slow
 def test_a_class_without_training_images_is_no_fault(tmp_path):
     """Sun397 has 397 classes and 800 images; the drawn one lacks class 3 in train."""
     collections.ready_made(tmp_path / "from" / "kitti", LABELS | {"train": [row % 3 for row in range(800)]})
