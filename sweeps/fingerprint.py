@@ -44,13 +44,3 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_digest(folder: Path, files: list[Path]) -> str:
-    """32 hexadecimal digits over the relative names and bytes of ``files`` below ``folder``."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(files):
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()

@@ -18,7 +18,8 @@ from sweeps.types import Job
 
 @dataclass(frozen=True)
 class Outlook:
-    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults."""
+    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults
+    of tasks, and notes on what of them is left out."""
 
     models: int
     tasks: int
@@ -29,6 +30,7 @@ class Outlook:
     pixel_bytes: int
     free_bytes: int
     faults: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -53,7 +55,8 @@ def outlook(config: SweepConfig, out: Path) -> Outlook:
         searches = cells * len(tasks) * config.search.trials
     folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
-                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
+                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
+                   tuple(note for task in tasks for note in task.notes))  # fmt: skip
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:
@@ -83,6 +86,8 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
     )
     console.print(f"disk: {_size(found.feature_bytes)} of features, {_size(found.pixel_bytes)} of decoded images; "
                   f"{_size(found.free_bytes)} free", highlight=False)  # fmt: skip
+    for note in found.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for fault in found.faults.values():
         console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
 

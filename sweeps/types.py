@@ -58,9 +58,10 @@ class Model:
 class Task:
     """Labelled images or texts with their splits; ``revision`` names the content.
 
-    ``source`` is ``mini:<name>`` (drawn), ``folder:<path>`` for images; ``mini_text:<name>`` (drawn), ``table:<path>``
-    and ``dataset:<id or folder>`` for texts, with ``reading`` saying which columns and splits. ``classes`` are the
-    class names, in label order.
+    ``source`` is ``mini:<name>`` or ``mini_text:<name>`` (drawn), ``path:<file or folder>`` or ``dataset:<id or
+    folder>``, with ``reading`` saying which columns and splits. ``classes`` are the class names, in label order.
+    ``notes`` are what was left out or changed when it was read, one line each: the revision knows, so the content
+    need not.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Task:
     summary: str = ""
     modality: str = "image"
     reading: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:

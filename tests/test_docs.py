@@ -81,3 +81,38 @@ def test_every_key_of_these_sections_is_on_the_page_of_configuration(section):
         assert any(
             f"`{section}.{key}`" in line or f"`.{key}`" in line or f"`{section}.{key}." in line for line in lines
         )
+
+
+def test_the_page_of_tasks_says_what_the_program_says(tmp_path):
+    from sweeps.config import load
+    from sweeps.tasks.inspection import LARGE, SMALL
+    from sweeps.tasks.load import MAPPED
+    from sweeps.tasks.pictures import LEFT_OUT, UNBALANCED
+
+    page = (ROOT / "docs" / "models-and-tasks.md").read_text(encoding="utf-8")
+    _, tasks, vtab = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "tasks.toml").write_text('name = "x"\nmodels = ["m"]\n' + tasks)
+    leaves, cells, beans = load(tmp_path / "tasks.toml").task
+    assert (leaves.path, leaves.image, leaves.split) == (str(tmp_path / "leaves.csv"), "image", "part")
+    assert cells.path == str(tmp_path / "bloodmnist.npz")
+    assert (beans.dataset, beans.label) == ("AI-Lab-Makerere/beans", "labels")
+    (tmp_path / "vtab.toml").write_text(vtab)
+    assert load(tmp_path / "vtab.toml").data == str(tmp_path / "prepared")
+    says = (f"more than {LEFT_OUT:.0%}".replace("%", " %"), f"under {SMALL} pixels", f"above {LARGE // 10**6} million",
+            f"1 : {UNBALANCED}", f"{MAPPED // 10**6} MB")  # fmt: skip
+    for words in says:
+        assert words in page
+
+
+def test_the_commands_on_the_page_of_tasks_are_known():
+    import typer
+
+    from sweeps.cli import app
+
+    page = (ROOT / "docs" / "models-and-tasks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    lines = [line.partition("#")[0].split()[1:] for line in block.splitlines()]
+    assert len(lines) == 3
+    for words in lines:
+        group = typer.main.get_command(app).commands["tasks"]
+        group.commands[words[1]].make_context("prepare", list(words[2:]))

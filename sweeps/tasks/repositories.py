@@ -4,7 +4,7 @@ Of a repository only the card and the files of the configuration that is asked f
 ``datasets``, from that folder. Code that comes with a dataset is never run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,47 @@ import pyarrow as pa
 
 from sweeps.errors import DataError, did_you_mean
 from sweeps.hub import Repository
+from sweeps.tasks.splits import ALIASES, SPLITS
 
-SPLITS = ("train", "val", "test")
-ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 CARD = "README.md"
-DATA = ("*.parquet*", "*.csv*", "*.tsv*", "*.json*", "*.txt*", "*.arrow")  # where no card says which files
+# Where no card says which files.
+DATA = ("*.parquet*", "*.csv*", "*.tsv*", "*.json*", "*.txt*", "*.arrow")
+IMAGES = ("*.tar", "*.zip", "*.jpg", "*.jpeg", "*.png", "*.webp")
 
 
 def tables_of(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
-    """The splits of a dataset as train, val and test; class numbers become the names that the dataset gives them.
+    """The splits of a dataset as train, val and test; class numbers become the names that the dataset gives them."""
+    return {split: labelled(part, reading["label"]) for split, part in parts_of(name, reading).items()}
+
+
+def labelled(part: Any, label: str) -> pa.Table:
+    """A split as a table; class numbers become the names that the dataset gives them."""
+    found = part.with_format("arrow")[:]
+    names = getattr(part.features.get(label), "names", None)
+    return found if not names else found.set_column(found.column_names.index(label), label, called(found[label], names))
+
+
+def called(numbers: pa.ChunkedArray, names: Sequence[str]) -> pa.ChunkedArray:
+    """The names of class numbers; a negative one says that there is no label."""
+    given = [names[one] if one is not None and one >= 0 else None for one in numbers.to_pylist()]
+    return pa.chunked_array([pa.array(given, pa.string())])
+
+
+def encoded(name: str, part: Any, column: str) -> Any:
+    """A split whose column of images gives them as they are stored, not decoded.
+
+    Raises:
+        DataError: when it holds something else.
+    """
+    from datasets import Image
+
+    if not isinstance(part.features[column], Image):
+        raise DataError(f"task {name!r}: the column {column!r} must hold images, got {part.features[column]}")
+    return part.cast_column(column, Image(decode=False))
+
+
+def parts_of(name: str, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """The splits of a dataset as train, val and test: the library's own objects, which lie on disk.
 
     Args:
         name: of the task, for messages.
@@ -33,7 +65,7 @@ def tables_of(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
 
     datasets.disable_progress_bars()
     place, subset, splits = reading["dataset"], reading.get("subset"), dict(reading.get("splits") or {})
-    folder = Path(place) if is_folder(place) else _fetched(name, place, subset, reading.get("revision") or "")
+    folder = Path(place) if is_folder(place) else _fetched(name, reading)
     if subset and not _card(folder) and (folder / subset).is_dir():
         folder, subset = folder / subset, None
     try:
@@ -44,21 +76,13 @@ def tables_of(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
                         'made by a script are read with revision = "refs/convert/parquet"') from None  # fmt: skip
     if not splits:
         splits = {split: own for own in found if (split := ALIASES.get(own, own)) in SPLITS}
-    tables = {}
-    for split, own in splits.items():
+    for own in splits.values():
         if own not in found:
             raise DataError(f"task {name!r}: a split of the dataset must be known{did_you_mean(own, found)}")
-        part, label = found[own], reading["label"]
-        table = part.with_format("arrow")[:]
-        names = getattr(part.features.get(label), "names", None)
-        if names:
-            given = [names[one] if one is not None and one >= 0 else None for one in table[label].to_pylist()]
-            table = table.set_column(table.column_names.index(label), label, pa.array(given, pa.string()))
-        tables[split] = table
-    if "train" not in tables:
+    if "train" not in splits:
         raise DataError(f"task {name!r}: the dataset must have a split for train, got {sorted(found)}; name them under "
                         "splits")  # fmt: skip
-    return tables
+    return {split: found[own] for split, own in splits.items()}
 
 
 def is_folder(place: str) -> bool:
@@ -74,14 +98,15 @@ def pinned(name: str, reading: Mapping[str, Any]) -> dict[str, Any]:
     return {**reading, "revision": repository.commit(reading.get("revision") or "")}
 
 
-def _fetched(name: str, place: str, subset: str | None, revision: str) -> Path:
+def _fetched(name: str, reading: Mapping[str, Any]) -> Path:
     """The folder with the files of one configuration of a dataset of the hub, and its card."""
+    place, subset, data = reading["dataset"], reading.get("subset"), (*DATA, *(IMAGES if reading.get("image") else ()))
     repository = Repository(f"task {name!r}", place, "dataset")
-    commit = repository.commit(revision)
+    commit = repository.commit(reading.get("revision") or "")
     card = _card(repository.fetch(commit, (CARD,)))
     named = [each for each in card if each.get("config_name") == (subset or "default") or each.get("default")]
     of_subset = [f"{start}{subset}{end}" for start in ("", "*/") for end in ("/*", ".*")]
-    wanted = _files_of((named or card)[0]) if card else of_subset if subset else DATA
+    wanted = _files_of((named or card)[0]) if card else of_subset if subset else data
     return repository.fetch(commit, (CARD, *wanted))
 
 

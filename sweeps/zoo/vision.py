@@ -20,7 +20,7 @@ from torch import nn
 import sweeps.zoo.mini  # noqa: F401  registers the embedded models with timm
 from sweeps.errors import ModelError
 from sweeps.hub import COMMIT, Repository
-from sweeps.tasks.load import pixels
+from sweeps.tasks.load import LetGo, pixels
 from sweeps.types import Model, Task
 
 WEIGHTS = ("model.safetensors", "*.safetensors", "pytorch_model.bin", "*.bin")  # of a repository: the first there is
@@ -74,7 +74,7 @@ class VisionModel:
     def examples(self, task: Task, split: str, cache: Path) -> "Pixels":
         """A split, decoded once for all models of this geometry."""
         images, labels = pixels(task, split, self.geometry, cache)
-        return Pixels(_view(images), torch.from_numpy(labels), self)
+        return Pixels(_view(images), torch.from_numpy(labels), self, LetGo(images))
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, side, side, 3] -> float32 [n, 3, side, side], channels last in memory."""
@@ -105,12 +105,15 @@ class Pixels:
     images: torch.Tensor
     labels: torch.Tensor
     model: VisionModel
+    let_go: Callable[[int], None] = lambda count: None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, chosen: slice | torch.Tensor) -> torch.Tensor:
-        return self.model.normalise(self.images[chosen])
+        batch = self.images[chosen]
+        self.let_go(len(batch))
+        return self.model.normalise(batch)
 
     def batches(self, size: int) -> Iterator[slice]:
         """In the order of the split: images of one size all cost the same."""

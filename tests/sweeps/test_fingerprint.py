@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.fingerprint import canonical_json, file_digest, fingerprint, folder_digest
+from sweeps.fingerprint import canonical_json, file_digest, fingerprint
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -51,15 +51,6 @@ def test_refuses_not_finite(value):
         fingerprint(value)
 
 
-def test_folder_digest_sees_names_and_bytes(tmp_path):
-    one, two = tmp_path / "a.txt", tmp_path / "b.txt"
-    one.write_text("x")
-    two.write_text("y")
-    first = folder_digest(tmp_path, [one, two])
-    assert folder_digest(tmp_path, [two, one]) == first
-    two.write_text("z")
-    assert folder_digest(tmp_path, [one, two]) != first
-    two.write_text("y")
-    two.rename(tmp_path / "c.txt")
-    assert folder_digest(tmp_path, [one, tmp_path / "c.txt"]) != first
-    assert file_digest(one) == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+def test_file_digest_is_sha256(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    assert file_digest(tmp_path / "a.txt") == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
