@@ -26,8 +26,11 @@ app.add_typer(zoo_app, name="zoo")
 console, errors = Console(), Console(stderr=True)
 
 Sweep = Annotated[Path, typer.Argument(help="TOML file that says what to sweep.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. Default: out/<name of the sweep>.")]
-Folder = Annotated[Path, typer.Option("--out", "-o", help="Output folder of a sweep.")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="Output: a folder, or s3://bucket/folder. Default: out/<name of the sweep>."),
+]
+Folder = Annotated[str, typer.Option("--out", "-o", help="Output of a sweep: a folder, or s3://bucket/folder.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override one key: --set finetune.steps=20. May be repeated.")]
 
 
@@ -73,13 +76,13 @@ def run(
 
     config = load(sweep, overrides)
     if dry_run:
-        _plan(config, out or Path("out") / config.name)
+        _plan(config, out or f"out/{config.name}")
         return
     how = How(executor=executor, address=address, workers=workers, gpus=gpus, attempts=attempts, wandb=wandb,
               retry_failed=retry_failed, wait=wait)  # fmt: skip
     display = LiveDisplay(console)
     try:
-        result = run_sweep(config, out or Path("out") / config.name, how, display)
+        result = run_sweep(config, out or f"out/{config.name}", how, display)
     finally:
         display.close()
     show(console, result.out, result.derived, result.failures, result.notes, result.report)
@@ -97,10 +100,10 @@ def plan(sweep: Sweep, out: Out = None, overrides: Set = []) -> None:  # noqa: B
     from sweeps.run import load
 
     config = load(sweep, overrides)
-    _plan(config, out or Path("out") / config.name)
+    _plan(config, out or f"out/{config.name}")
 
 
-def _plan(config: Any, out: Path) -> None:
+def _plan(config: Any, out: str) -> None:
     from sweeps.outlook import outlook, show_outlook
 
     show_outlook(console, outlook(config, out), out)
@@ -131,9 +134,10 @@ def report(out: Folder) -> None:
     from sweeps.store import Store
     from sweeps.tasks.registry import resolve
 
-    config = read_config(out)
-    result = build(Store(out), config, resolve(config)[1])
-    show(console, out, result.derived, result.failures, result.notes, result.report)
+    store = Store(out)
+    config = read_config(store.out)
+    result = build(store, config, resolve(config)[1])
+    show(console, store.out, result.derived, result.failures, result.notes, result.report)
 
 
 @app.command()

@@ -36,7 +36,7 @@ class Outlook:
         return sum(left for *_, left in self.kinds.values())
 
 
-def outlook(config: SweepConfig, out: Path) -> Outlook:
+def outlook(config: SweepConfig, out: str | Path) -> Outlook:
     """The plan of a sweep against what its output folder holds."""
     from sweeps.run import plan
 
@@ -51,7 +51,7 @@ def outlook(config: SweepConfig, out: Path) -> Outlook:
     if config.search is not None:
         cells = len(models) if config.search.models == "all" else min(config.search.budget, len(models))
         searches = cells * len(tasks) * config.search.trials
-    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    folder = next(path for path in (store.out.absolute(), *store.out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
                    planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
 
@@ -62,7 +62,7 @@ def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float])
     return len(jobs), done, failed, sum(seconds[job.id] for job in jobs if statuses.get(job.id) != "ok")
 
 
-def show_outlook(console: Console, found: Outlook, out: Path) -> None:
+def show_outlook(console: Console, found: Outlook, out: str | Path) -> None:
     """Print a plan."""
     console.print(f"{found.models} models x {found.tasks} tasks -> {out}", markup=False, highlight=False)
     table = Table("jobs", "planned", "done", "failed", "to do", "seconds left", box=None, pad_edge=False)
@@ -87,7 +87,7 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
         console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_status(console: Console, out: Path) -> None:
+def show_status(console: Console, out: str | Path) -> None:
     """Print how far the sweep in a folder is.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every cluster file against the schema of who reads it, and all of them against each other: `make validate-configs`."""
+"""Every cluster file against the schema of its reader, and all of them against each other: `make validate-configs`."""
 
 import copy
 import os
@@ -151,7 +151,9 @@ def test_the_entry_point_takes_the_options_that_the_files_give():
 @pytest.mark.parametrize("name", RAY_UP)
 def test_nobody_without_the_token_gets_in(name):
     config = read(f"{name}.yaml")
-    starts = [line for role in ("head", "worker") for line in config[f"{role}_start_ray_commands"] if "ray start" in line]
+    starts = [
+        line for role in ("head", "worker") for line in config[f"{role}_start_ray_commands"] if "ray start" in line
+    ]
     assert len(starts) == 2
     assert all("RAY_AUTH_MODE=token ray start" in line for line in starts)
     assert "--dashboard-host=127.0.0.1" in starts[0]  # reached through ssh
@@ -246,7 +248,7 @@ def test_the_rendered_job_on_kubernetes_is_still_one(verb):
 
 
 def test_slurm_gets_sweep_and_output(verb):
-    run, folder = verb
+    run, _ = verb
     code, said, calls = run("submit", "slurm", OUT="/shared/mine", ARGS="--nodes=8")
     assert code == 0, said
     assert "sbatch --parsable --nodes=8 ray_configs/cluster/slurm.sbatch OUT=/shared/mine" in calls

@@ -7,7 +7,6 @@ Ray wraps the plain :class:`Worker` here, once.
 import os
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -37,7 +36,7 @@ ALIVE_SECONDS = 2.0
 class RayExecutor:
     """Actors on a Ray cluster, or on this machine when no address is given."""
 
-    def __init__(self, setup: Setup, resources: Resources, storage: Path) -> None:
+    def __init__(self, setup: Setup, resources: Resources, storage: str) -> None:
         self.setup, self.resources, self.storage = setup, resources, storage
         self._connect()
         self.gpus = self._gpus_each()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from sweeps.cluster.worker import Setup
@@ -48,7 +47,7 @@ class Pool(Protocol):
 
     setup: Setup
     resources: Resources
-    storage: Path
+    storage: str
 
     @property
     def seats(self) -> Sequence[Seat]:

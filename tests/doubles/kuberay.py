@@ -6,7 +6,12 @@ with a typo is found.
 
 from typing import Any
 
-TEXT, COUNT, NUMBER, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "number"}, {"type": "boolean"}
+TEXT, COUNT, NUMBER, FLAG = (
+    {"type": "string"},
+    {"type": "integer", "minimum": 0},
+    {"type": "number"},
+    {"type": "boolean"},
+)
 TEXTS = {"type": "object", "additionalProperties": TEXT}
 QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "integer"],
               "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTP]i?)?$"}}  # fmt: skip
