@@ -39,7 +39,7 @@ class Live:
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial and the worker that runs it; None while every worker or every cell is busy."""
         taken = {id(seat) for _, seat, _ in self.flying.values()}
-        free = [seat for seat in self.pool.seats if id(seat) not in taken]
+        free = [seat for seat in self.pool.seats if id(seat) not in taken and self.pool.stands(seat)]
         if not free:
             return None
         trial = self.searches.next(free[0].model)

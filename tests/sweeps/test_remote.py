@@ -91,7 +91,7 @@ def test_what_may_pass_is_waited_for_with_one_line(error, caplog, monkeypatch):
     "error", [OSError("AWS Error ACCESS_DENIED"), PermissionError(13, "no"), FileNotFoundError(2, "no")]
 )
 def test_what_will_not_pass_is_said_at_once(error):
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         patiently("x", failing(1, error))
 
 
@@ -165,9 +165,9 @@ def test_addresses_below_keep_what_is_asked():
 @pytest.mark.usefixtures("hasty")
 def test_a_second_run_is_refused_while_the_first_lives(uri):
     first, second = Store(uri), Store(uri)
-    with hold(first):
-        with pytest.raises(OutputError, match=r"one run at a time, process \d+ on .* since 20"), hold(second):
-            pytest.fail("two runs hold the output")
+    refused = pytest.raises(OutputError, match=r"one run at a time, process \d+ on .* since 20")
+    with hold(first), refused, hold(second):
+        pytest.fail("two runs hold the output")
     with hold(second):
         pass
 
@@ -230,7 +230,7 @@ def test_features_come_from_where_another_machine_put_them(uri, two_tasks, tmp_p
     run(parse(config), uri, How(executor="inline"))
     monkeypatch.setenv("SWEEPS_CACHE", str(tmp_path / "two"))
     monkeypatch.setattr(embed, "forward", lambda *_: pytest.fail("the features were there"))
-    result = run(parse(config | {"proxies": {"knn": {}, "logme": {}}}), uri, How(executor="inline"))
+    result = run(parse(config | {"proxies": {**config["proxies"], "logme": {}}}), uri, How(executor="inline"))
     assert not result.failures
     assert {row["proxy"] for row in Store(uri).rows("scores")} >= {"knn", "logme"}
 
@@ -255,4 +255,4 @@ def test_a_sweep_on_ray_into_s3_goes_on_after_a_kill(uri, two_tasks, tmp_path):
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     differences = same_tables(Store(peace.out), Store(uri), [*MEASURED, *DERIVED])
     assert not differences, "\n".join(differences[:5])
-    assert [name for name in remote.list("cache/tune")]
+    assert remote.list("cache/tune")
