@@ -92,21 +92,30 @@ def run(
 
 @app.command()
 @_guard
-def plan(sweep: Sweep, out: Out = None, overrides: Set = []) -> None:  # noqa: B006  typer wants a list
+def plan(
+    sweep: Sweep, out: Out = None,
+    cluster: Annotated[str | None, typer.Option(help="Time and cost on a cluster: 8:gpu, 64:cpu, 8:gpu@1.21.")] = None,
+    overrides: Set = [],  # noqa: B006  typer wants a list
+) -> None:  # fmt: skip
     """Show what a run would do: jobs, seconds, disk, and what is done already. Runs nothing.
 
-    Example: `sweeps plan ray_configs/sweeps/mini.toml`
+    Example: `sweeps plan ray_configs/sweeps/mini.toml --cluster 8:gpu@1.21`
     """
     from sweeps.run import load
 
     config = load(sweep, overrides)
-    _plan(config, out or f"out/{config.name}")
+    _plan(config, out or f"out/{config.name}", cluster)
 
 
-def _plan(config: Any, out: str) -> None:
+def _plan(config: Any, out: str, cluster: str | None = None) -> None:
+    from sweeps.forecast import Cluster, forecast, lines
     from sweeps.outlook import outlook, show_outlook
 
-    show_outlook(console, outlook(config, out), out)
+    asked = None if cluster is None else Cluster.parse(cluster)
+    found = outlook(config, out)
+    show_outlook(console, found, out)
+    for line in [] if asked is None else lines(forecast(found, asked), asked):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

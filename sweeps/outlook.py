@@ -13,12 +13,15 @@ from sweeps import plan as planning
 from sweeps.config import SweepConfig
 from sweeps.errors import OutputError
 from sweeps.store import Store
-from sweeps.types import Job
+from sweeps.types import Job, Row
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults."""
+    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults.
+
+    ``trials`` are those of one search; then the planned jobs, ids of those done, and rows of ``jobs`` measured here.
+    """
 
     models: int
     tasks: int
@@ -29,6 +32,10 @@ class Outlook:
     pixel_bytes: int
     free_bytes: int
     faults: dict[str, str]
+    trials: int = 0
+    jobs: tuple[Job, ...] = ()
+    done: frozenset[str] = frozenset()
+    rows: tuple[Row, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -53,7 +60,9 @@ def outlook(config: SweepConfig, out: str | Path) -> Outlook:
         searches = cells * len(tasks) * config.search.trials
     folder = next(path for path in (store.out.absolute(), *store.out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
-                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
+                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
+                   config.search.trials if config.search else 0, jobs,
+                   frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows))  # fmt: skip
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:
