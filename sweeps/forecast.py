@@ -54,7 +54,8 @@ class Forecast:
 def makespan(jobs: Iterable[Job], done: Iterable[str], seconds: Mapping[str, float], workers: int) -> float:
     """Seconds until the last job ends when ``workers`` take jobs from the driver's own queue."""
     queue = JobQueue([replace(job, cost=seconds[job.id]) for job in jobs], done)
-    free, busy, now = [f"worker-{index}" for index in range(workers)], [], 0.0
+    free, now = [f"worker-{index}" for index in range(workers)], 0.0
+    busy: list[tuple[float, str, str, Job]] = []
     while queue:
         for name in list(free):
             if (job := queue.take(name)) is not None:

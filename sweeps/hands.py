@@ -109,7 +109,9 @@ class Hands:
         remote = self.store.remote
         cache = (self.how.cache or (_node_cache(remote.uri) if remote else self.store.out / "cache")).resolve()
         cache.mkdir(parents=True, exist_ok=True)
-        setup = Setup(cache=cache, device=self.how.device, provenance=provenance(), shared=remote and remote.uri)
+        setup = Setup(
+            cache=cache, device=self.how.device, provenance=provenance(), shared=remote.uri if remote else None
+        )
         if self.how.executor == "inline":
             from sweeps.cluster.executor import InlineExecutor
 

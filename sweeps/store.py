@@ -283,17 +283,9 @@ class Store:
         chosen = list(schema.names if columns is None else columns)
         read = chosen if not packs or "job" in chosen else [*chosen, "job"]
         files = list(loose.values()) if parts is None else [loose[part] for part in parts if part in loose]
-        found = [_rows(files, schema, read, None)]
-        settled = pa.array(list(loose), pa.string())
-        for pack in packs:
-            asked = None if parts is None else ds.field("job").isin(list(parts))
-            rows = _rows([pack], schema, read, asked)
-            found.append(rows.filter(pc.invert(pc.is_in(rows["job"], settled))))
-            settled = pa.concat_arrays([settled, pc.unique(rows["job"])]) if len(rows) else settled
-        if not packs:
-            return found[0]
-        together = pa.concat_tables(found)
-        return together.take(pc.sort_indices(together["job"])).select(chosen)  # as of parts: by name, stable within
+        top, names = _rows(files, schema, read, None), pa.array(list(loose), pa.string())
+        asked = None if parts is None else ds.field("job").isin(list(parts))
+        return _over(top, names, packs, schema, asked).select(chosen)
 
     def compact(self, least: int = PACK_PARTS) -> None:
         """Put the parts of every table that has at least ``least`` of them into a pack, then delete them.
@@ -307,15 +299,18 @@ class Store:
                 continue
             # The latest only: what is written again counts as later than any pack that is left.
             old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
-            named = _rows(list(loose.values()), SCHEMAS[table], ["job", "__filename"], None)
-            stems = pc.replace_substring_regex(named["__filename"], r"^.*/|\.parquet$", "")
-            strange = stems.filter(pc.fill_null(pc.not_equal(stems, named["job"]), True))
+            schema = SCHEMAS[table]
+            top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
+            stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
+            strange = stems.filter(pc.fill_null(pc.not_equal(stems, top["job"]), True))
             # Not the empty ones, which say that there are no rows, nor those with rows of another job.
-            whole = set(stems.unique().to_pylist()) - set(strange.to_pylist())
-            data = self._read(table, old, {name: loose[name] for name in whole}, None, None)
+            whole = pa.array(sorted(set(stems.unique().to_pylist()) - set(strange.to_pylist())), pa.string())
+            if not len(whole):
+                continue
+            data = _over(top.filter(pc.is_in(stems, whole)).select(schema.names), whole, old, schema, None)
             latest = max((int(path.stem.split("-")[1]) for path in packs), default=0)
             self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
-            self._delete(table, [*(loose[name] for name in sorted(whole)), *reversed(old)])
+            self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
 
     def _delete(self, table: str, files: Iterable[Path]) -> None:
         for path in files:
@@ -342,6 +337,17 @@ def _rows(files: Sequence[Path], schema: pa.Schema, columns: Sequence[str], chos
         return schema.empty_table().select(list(columns))
     found = ds.dataset([str(path) for path in files], schema=schema, format="parquet")
     return found.to_table(columns=list(columns), filter=chosen)
+
+
+def _over(top: pa.Table, settled: pa.Array, packs: Sequence[Path], schema: pa.Schema, asked: Any) -> pa.Table:
+    """Rows of parts, and below them those of packs, latest first, of jobs that no file above speaks of; by job."""
+    found = [top]
+    for pack in packs:
+        rows = _rows([pack], schema, top.column_names, asked)
+        found.append(rows.filter(pc.invert(pc.is_in(rows["job"], settled))))
+        settled = pa.concat_arrays([settled, pc.unique(rows["job"])])
+    together = pa.concat_tables(found)
+    return together.take(pc.sort_indices(together["job"])) if packs else top
 
 
 def same_tables(left: Store, right: Store, tables: Iterable[str]) -> list[str]:

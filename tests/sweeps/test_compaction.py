@@ -57,8 +57,8 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60)
-@given(steps=st.lists(STEPS, max_size=10))
+@settings(max_examples=25)
+@given(steps=st.lists(STEPS, max_size=8))
 def test_no_row_is_lost_or_seen_twice_however_often_it_is_killed(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("out")
     sync = pytest.MonkeyPatch()
