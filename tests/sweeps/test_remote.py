@@ -248,7 +248,7 @@ def test_a_sweep_on_ray_into_s3_goes_on_after_a_kill(uri, two_tasks, tmp_path):
     remote = Remote(uri)
     while first.poll() is None and len(remote.list("tables/jobs")) < 6:
         time.sleep(0.2)
-    assert first.poll() is None
+    assert first.poll() is None, first.communicate()[0][-3000:]
     first.send_signal(signal.SIGKILL)
     first.communicate(timeout=60)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
