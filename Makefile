@@ -5,6 +5,7 @@ ADDRESS ?=
 WORKERS ?=
 WANDB   ?= off
 ARGS    ?=
+CLUSTER ?= machine
 
 PYTHON  := .venv/bin/python
 READY   := .venv/.ready
@@ -12,10 +13,11 @@ SWEEPS  := .venv/bin/sweeps
 OPTIONS := --out $(OUT) --wandb $(WANDB) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep plan status report test lint type check bench zoo clean
+.PHONY: help setup sweep plan status report test lint type check bench zoo clean validate-configs \
+        cluster-image cluster-up cluster-submit cluster-status cluster-logs cluster-down
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 	@echo; echo "make sweep SWEEP=file.toml OUT=dir ADDRESS=auto WORKERS=2 WANDB=offline"
 
 setup: $(READY)  ## make .venv with the locked packages (about a minute, 6 GB)
@@ -57,6 +59,22 @@ bench: $(READY)  ## ratios against bare loops, printed side by side
 
 zoo: $(READY)  ## pre-train the embedded zoo from its seeds into out/zoo
 	$(SWEEPS) zoo pretrain --out out/zoo $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS))
+
+# On a cluster: CLUSTER is machine, onprem, aws, gcp, kuberay, rayjob or slurm; IMAGE, PROJECT, SWEEP, OUT, WORKERS, GPUS.
+CLUSTER_SH = $(foreach name,IMAGE PROJECT WORKERS GPUS ARGS,$(if $($(name)),$(name)='$($(name))')) SWEEP='$(SWEEP)' \
+             OUT='$(if $(filter file,$(origin OUT)),$(if $(filter machine,$(CLUSTER)),$(OUT),/mnt/sweeps/$(basename $(notdir $(SWEEP)))),$(OUT))' \
+             ray_configs/cluster/cluster.sh
+
+cluster-image:  ## build and push the one image of every cluster: IMAGE=registry/sweeps:0.1.0
+	docker build --file ray_configs/cluster/Dockerfile --tag $(IMAGE) . && docker push $(IMAGE)
+
+cluster-up cluster-submit cluster-status cluster-logs cluster-down: $(READY)
+	$(CLUSTER_SH) $(@:cluster-%=%) $(CLUSTER)
+
+cluster-up:  ## start a cluster, CLUSTER=aws; then cluster-submit, -status, -logs, -down: docs/cluster.md
+
+validate-configs: $(READY)  ## cluster files against Ray's and KubeRay's schemas, and against each other
+	$(PYTHON) -m pytest tests/test_cluster_configs.py
 
 clean:  ## remove results and caches, keep .venv
 	rm -rf out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,8 +28,11 @@ app.add_typer(tasks_app, name="tasks")
 console, errors = Console(), Console(stderr=True)
 
 Sweep = Annotated[Path, typer.Argument(help="TOML file that says what to sweep.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. Default: out/<name of the sweep>.")]
-Folder = Annotated[Path, typer.Option("--out", "-o", help="Output folder of a sweep.")]
+Out = Annotated[
+    str | None,
+    typer.Option("--out", "-o", help="Output: a folder, or s3://bucket/folder. Default: out/<name of the sweep>."),
+]
+Folder = Annotated[str, typer.Option("--out", "-o", help="Output of a sweep: a folder, or s3://bucket/folder.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override one key: --set finetune.steps=20. May be repeated.")]
 
 
@@ -75,13 +78,13 @@ def run(
 
     config = load(sweep, overrides)
     if dry_run:
-        _plan(config, out or Path("out") / config.name)
+        _plan(config, out or f"out/{config.name}")
         return
     how = How(executor=executor, address=address, workers=workers, gpus=gpus, attempts=attempts, wandb=wandb,
               retry_failed=retry_failed, wait=wait)  # fmt: skip
     display = LiveDisplay(console)
     try:
-        result = run_sweep(config, out or Path("out") / config.name, how, display)
+        result = run_sweep(config, out or f"out/{config.name}", how, display)
     finally:
         display.close()
     show(console, result.out, result.derived, result.failures, result.notes, result.report)
@@ -91,21 +94,30 @@ def run(
 
 @app.command()
 @_guard
-def plan(sweep: Sweep, out: Out = None, overrides: Set = []) -> None:  # noqa: B006  typer wants a list
+def plan(
+    sweep: Sweep, out: Out = None,
+    cluster: Annotated[str | None, typer.Option(help="Time and cost on a cluster: 8:gpu, 64:cpu, 8:gpu@1.21.")] = None,
+    overrides: Set = [],  # noqa: B006  typer wants a list
+) -> None:  # fmt: skip
     """Show what a run would do: jobs, seconds, disk, and what is done already. Runs nothing.
 
-    Example: `sweeps plan ray_configs/sweeps/mini.toml`
+    Example: `sweeps plan ray_configs/sweeps/mini.toml --cluster 8:gpu@1.21`
     """
     from sweeps.run import load
 
     config = load(sweep, overrides)
-    _plan(config, out or Path("out") / config.name)
+    _plan(config, out or f"out/{config.name}", cluster)
 
 
-def _plan(config: Any, out: Path) -> None:
+def _plan(config: Any, out: str, cluster: str | None = None) -> None:
+    from sweeps.forecast import Cluster, forecast, lines
     from sweeps.outlook import outlook, show_outlook
 
-    show_outlook(console, outlook(config, out), out)
+    asked = None if cluster is None else Cluster.parse(cluster)
+    found = outlook(config, out)
+    show_outlook(console, found, out)
+    for line in [] if asked is None else lines(forecast(found, asked), asked):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -133,9 +145,10 @@ def report(out: Folder) -> None:
     from sweeps.store import Store
     from sweeps.tasks.registry import resolve
 
-    config = read_config(out)
-    result = build(Store(out), config, resolve(config)[1])
-    show(console, out, result.derived, result.failures, result.notes, result.report)
+    store = Store(out)
+    config = read_config(store.out)
+    result = build(store, config, resolve(config)[1])
+    show(console, store.out, result.derived, result.failures, result.notes, result.report)
 
 
 @app.command()

@@ -1,12 +1,14 @@
 """Hands: the part of a run that holds machines. Starts an executor only when there is work, and closes it always."""
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from sweeps.fingerprint import fingerprint
 from sweeps.plan import SearchPlan, TauPlan, calibrated
 from sweeps.progress import Display
 from sweeps.provenance import provenance
@@ -104,9 +106,12 @@ class Hands:
     def _make(self) -> "Executor":
         from sweeps.cluster.worker import Setup
 
-        cache = (self.how.cache or self.store.out / "cache").resolve()
+        remote = self.store.remote
+        cache = (self.how.cache or (_node_cache(remote.uri) if remote else self.store.out / "cache")).resolve()
         cache.mkdir(parents=True, exist_ok=True)
-        setup = Setup(cache=cache, device=self.how.device, provenance=provenance())
+        setup = Setup(
+            cache=cache, device=self.how.device, provenance=provenance(), shared=remote.uri if remote else None
+        )
         if self.how.executor == "inline":
             from sweeps.cluster.executor import InlineExecutor
 
@@ -116,4 +121,9 @@ class Hands:
 
         resources = Resources(address=self.how.address, workers=self.how.workers, gpus=self.how.gpus,
                               attempts=self.how.attempts)  # fmt: skip
-        return RayExecutor(setup, resources, storage=cache / "tune")
+        return RayExecutor(setup, resources, storage=remote.below("cache/tune") if remote else str(cache / "tune"))
+
+
+def _node_cache(uri: str) -> Path:
+    """Where each machine keeps features and decoded images of an output on object storage; SWEEPS_CACHE says where."""
+    return Path(os.environ.get("SWEEPS_CACHE") or Path(tempfile.gettempdir()) / "sweeps-cache") / fingerprint(uri)

@@ -13,13 +13,16 @@ from sweeps import plan as planning
 from sweeps.config import SweepConfig
 from sweeps.errors import OutputError
 from sweeps.store import Store
-from sweeps.types import Job
+from sweeps.types import Job, Row
 
 
 @dataclass(frozen=True)
 class Outlook:
     """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults
-    of tasks, and notes on what of them is left out."""
+    of tasks, and notes on what of them is left out.
+
+    ``trials`` are those of one search; then the planned jobs, ids of those done, and rows of ``jobs`` measured here.
+    """
 
     models: int
     tasks: int
@@ -31,6 +34,10 @@ class Outlook:
     free_bytes: int
     faults: dict[str, str]
     notes: tuple[str, ...] = ()
+    trials: int = 0
+    jobs: tuple[Job, ...] = ()
+    done: frozenset[str] = frozenset()
+    rows: tuple[Row, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -38,7 +45,7 @@ class Outlook:
         return sum(left for *_, left in self.kinds.values())
 
 
-def outlook(config: SweepConfig, out: Path) -> Outlook:
+def outlook(config: SweepConfig, out: str | Path) -> Outlook:
     """The plan of a sweep against what its output folder holds."""
     from sweeps.run import plan
 
@@ -53,10 +60,11 @@ def outlook(config: SweepConfig, out: Path) -> Outlook:
     if config.search is not None:
         cells = len(models) if config.search.models == "all" else min(config.search.budget, len(models))
         searches = cells * len(tasks) * config.search.trials
-    folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    folder = next(path for path in (store.out.absolute(), *store.out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
                    planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
-                   tuple(note for task in tasks for note in task.notes))  # fmt: skip
+                   tuple(note for task in tasks for note in task.notes), config.search.trials if config.search else 0,
+                   jobs, frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows))  # fmt: skip
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:
@@ -65,7 +73,7 @@ def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float])
     return len(jobs), done, failed, sum(seconds[job.id] for job in jobs if statuses.get(job.id) != "ok")
 
 
-def show_outlook(console: Console, found: Outlook, out: Path) -> None:
+def show_outlook(console: Console, found: Outlook, out: str | Path) -> None:
     """Print a plan."""
     console.print(f"{found.models} models x {found.tasks} tasks -> {out}", markup=False, highlight=False)
     table = Table("jobs", "planned", "done", "failed", "to do", "seconds left", box=None, pad_edge=False)
@@ -92,7 +100,7 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
         console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_status(console: Console, out: Path) -> None:
+def show_status(console: Console, out: str | Path) -> None:
     """Print how far the sweep in a folder is.
 
     Raises:

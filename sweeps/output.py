@@ -12,8 +12,22 @@ from filelock import FileLock, Timeout
 
 from sweeps.config import SweepConfig, parse
 from sweeps.errors import OutputError
+from sweeps.remote import lease
+from sweeps.store import Store
 
 CONFIG = "sweep.json"
+
+
+@contextmanager
+def hold(store: Store, wait: bool = False) -> Iterator[None]:
+    """Hold an output, wherever it is, and see it as its last holder left it.
+
+    Raises:
+        OutputError: when another run holds it and ``wait`` is off, with who and since when.
+    """
+    with claim(store.out, wait) if store.remote is None else lease(store.remote, wait):
+        store.refresh()
+        yield
 
 
 @contextmanager
@@ -48,12 +62,13 @@ def _who(holder: Path) -> str:
         return "another run is writing to it"
 
 
-def write_config(out: Path, config: SweepConfig) -> None:
+def write_config(store: Store, config: SweepConfig) -> None:
     """Keep the resolved config beside its results."""
-    path = out / CONFIG
+    path = store.out / CONFIG
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+    store.send(CONFIG)
 
 
 def read_config(out: Path) -> SweepConfig:

@@ -11,7 +11,7 @@ from sweeps.config import SweepConfig
 from sweeps.errors import DataError
 from sweeps.hands import Hands, How
 from sweeps.ledger import note_facts, note_plan
-from sweeps.output import claim, write_config
+from sweeps.output import hold, write_config
 from sweeps.plan import confirmations, measurements, met
 from sweeps.progress import Display, Silent
 from sweeps.store import Store
@@ -63,16 +63,16 @@ def run(
 
     Args:
         sweep: a config or the path of its TOML file.
-        out: output folder; what it already holds is not measured again.
+        out: output folder, or s3:// or gs:// address; what it already holds is not measured again.
         how: executor, cluster, workers, W&B; none of it can change a number.
         display: told of the progress; silent by default.
     """
     config = sweep if isinstance(sweep, SweepConfig) else load(Path(sweep))
     models, tasks, jobs, faults = plan(config)
-    how, display, store = how or How(), display or Silent(), Store(Path(out))
+    how, display, store = how or How(), display or Silent(), Store(out)
     store.prepare()
-    with claim(store.out, how.wait), Hands(store, how) as hands:
-        write_config(store.out, config)
+    with hold(store, how.wait), Hands(store, how) as hands:
+        write_config(store, config)
         mirror = tracker(how.wandb, config.name, config.fingerprint, config.model_dump(mode="json"), store.out)
 
         def settle(outcome: Outcome) -> None:
@@ -103,6 +103,7 @@ def run(
                 note_plan(store, "confirm", confirm)
                 hands.run("confirm", confirm, settle, display)
         display.close()
+        store.compact()
     return report(store, config, faults, mirror.finish, fresh=False)
 
 
@@ -113,6 +114,7 @@ def report(
     from sweeps.report import build
 
     derived, failures, notes, page = build(store, config, faults, fresh=fresh)
+    store.send("report.html", ".report.json")
     if publish is not None:
         publish(derived, page)
     return Result(store.out, derived, failures, notes, page)

@@ -17,8 +17,8 @@ from sweeps.store import SCHEMAS, Store
 MEASURED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
 
 
-def connect(out: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with one view per table.
+def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with one view per table, of an output folder or address.
 
     Raises:
         OutputError: when the folder holds no sweep.
@@ -41,7 +41,7 @@ def connect(out: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def query(out: Path, text: str) -> pa.Table:
+def query(out: str | Path, text: str) -> pa.Table:
     """The result of one SQL statement.
 
     Raises:
@@ -56,7 +56,7 @@ def query(out: Path, text: str) -> pa.Table:
     return result
 
 
-def export_csv(out: Path, folder: Path) -> list[Path]:
+def export_csv(out: str | Path, folder: Path) -> list[Path]:
     """Write every view of the current sweep as CSV; nested columns become JSON text."""
     connection = connect(out)
     folder.mkdir(parents=True, exist_ok=True)

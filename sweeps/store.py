@@ -3,20 +3,31 @@
 One immutable part per job and table, named by the job's id, written under a temporary name, fsynced and renamed:
 readers see whole parts or none, writing twice changes nothing, and merging two results is a union of folders. The
 ``jobs`` part is written last, so it commits the job. Missing is null beside a reason, never NaN or 0.0.
+
+Many parts are compacted into a few packs. Of a job that several files speak of, a part counts before a pack and a
+later pack before an earlier one, so that between writing a pack and deleting its parts nothing is seen twice.
+
+An output on object storage is worked on in a copy on this machine: every file is written there and sent.
 """
 
+import atexit
+import itertools
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from sweeps.errors import OutputError
+from sweeps.remote import Remote, is_uri, patiently, reason
 from sweeps.types import Outcome, Row
 
 SCHEMA_VERSION = 3
@@ -155,20 +166,36 @@ DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "compariso
            "neighbours", "relatedness", "transfer", "answer")  # fmt: skip
 
 
+# Tables with one part per job, whose every row names its job: those that grow with the sweep and are compacted.
+PACKED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
+PACK_PARTS, PACK_BYTES = 256, 128 * 2**20  # from how many parts on; a larger pack is not written again
+_PACK = "pack-"
+
+
 def write_parquet(path: Path, data: pa.Table) -> None:
     """Write one file, whole or not at all, on the disk when this returns; an older one of that name is replaced.
 
     Raises:
-        OutputError: when the folder cannot be written.
+        OutputError: when the folder cannot be written, or the disk stays full.
     """
-    stream_parquet(path, data.schema, [data])
+    try:
+        patiently(f"the table must be writable in {path.parent}", lambda: _write(path, data.schema, [data]))
+    except OSError as error:
+        raise OutputError(f"the table must be writable in {path.parent}, got: {reason(error)}") from None
 
 
 def stream_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
-    """The same piece by piece, a row group or more each, so that memory holds one of them."""
-    temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
+    """The same piece by piece, a row group or more each, so that memory holds one of them; a full disk ends it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, schema, pieces)
+    except OSError as error:
+        raise OutputError(f"the table must be writable in {path.parent}, got: {reason(error)}") from None
+
+
+def _write(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
+    temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
         with open(temporary, "wb") as file:
             with pq.ParquetWriter(file, schema, compression="zstd") as writer:
                 for piece in pieces:
@@ -176,10 +203,8 @@ def stream_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) ->
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"the table must be writable in {path.parent}, got: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)  # a full disk stays full of it otherwise
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -188,11 +213,28 @@ def stream_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) ->
 
 
 class Store:
-    """The tables below one output folder."""
+    """The tables below one output: a folder, or an address on object storage and the copy of it on this machine."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = Path(out)
+    def __init__(self, out: str | Path) -> None:
+        """Raises: OutputError when the address cannot be read."""
+        self.remote = Remote(str(out)) if is_uri(out) else None
+        self.out = Path(str(out).removeprefix("file://"))
+        if self.remote is not None:
+            self.out = Path(tempfile.mkdtemp(prefix="sweeps-"))
+            atexit.register(shutil.rmtree, self.out, ignore_errors=True)
         self.folder = self.out / "tables"
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make this machine's copy of an output on object storage equal to it; of a folder there is no copy."""
+        if self.remote is not None:
+            self.remote.copy_to(self.out)
+
+    def send(self, *names: str) -> None:
+        """Send files of this machine's copy to where the output is; of a folder there is no copy."""
+        for name in names:
+            if self.remote is not None and (self.out / name).exists():
+                self.remote.put(name, self.out / name)
 
     def prepare(self) -> None:
         """Make the folders.
@@ -219,21 +261,71 @@ class Store:
 
     def write(self, table: str, part: str, rows: Sequence[Row]) -> None:
         """Write one part: whole or not at all; an older part of that name is replaced."""
-        data = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+        self._write(table, part, pa.Table.from_pylist(list(rows), schema=SCHEMAS[table]))
+
+    def _write(self, table: str, part: str, data: pa.Table) -> None:
         write_parquet(self.folder / table / f"{part}.parquet", data)
+        self.send(f"tables/{table}/{part}.parquet")
 
     def read(self, table: str, parts: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a table, or those of the named parts that exist, or some columns; an absent table is empty."""
+        wanted = None if parts is None else list(parts)
+        while True:
+            packs, loose = self._files(table)
+            try:
+                return self._read(table, packs, loose, wanted, columns)
+            except FileNotFoundError:  # compacted away since it was seen
+                continue
+
+    def _files(self, table: str) -> tuple[list[Path], dict[str, Path]]:
+        """Packs, latest first, and parts by name, both as they were at one moment."""
         folder = self.folder / table
-        if parts is None:
+        while True:
+            packs = sorted(folder.glob(f"{_PACK}*.parquet"), reverse=True)
             files = sorted(folder.glob("*.parquet"))
-        else:
-            files = [path for part in parts if (path := folder / f"{part}.parquet").exists()]
-        if not files:
-            empty = SCHEMAS[table].empty_table()
-            return empty if columns is None else empty.select(columns)
-        found = ds.dataset([str(path) for path in files], schema=SCHEMAS[table], format="parquet")
-        return found.to_table(columns=columns)
+            if set(packs) == {path for path in files if path.name.startswith(_PACK)}:
+                return packs, {path.stem: path for path in files if not path.name.startswith(_PACK)}
+
+    def _read(self, table: str, packs: Sequence[Path], loose: Mapping[str, Path], parts: Sequence[str] | None,
+              columns: Sequence[str] | None) -> pa.Table:  # fmt: skip
+        schema = SCHEMAS[table]
+        chosen = list(schema.names if columns is None else columns)
+        read = chosen if not packs or "job" in chosen else [*chosen, "job"]
+        files = list(loose.values()) if parts is None else [loose[part] for part in parts if part in loose]
+        top, names = _rows(files, schema, read, None), pa.array(list(loose), pa.string())
+        asked = None if parts is None else ds.field("job").isin(list(parts))
+        return _over(top, names, packs, schema, asked).select(chosen)
+
+    def compact(self, least: int = PACK_PARTS) -> None:
+        """Put the parts of every table that has at least ``least`` of them into a pack, then delete them.
+
+        Only the holder of the output may. Killed at any moment, it leaves each job in the parts, in a pack, or in both
+        and then read once.
+        """
+        for table in PACKED:
+            packs, loose = self._files(table)
+            if len(loose) < least:
+                continue
+            # The latest only: what is written again counts as later than any pack that is left.
+            old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
+            schema = SCHEMAS[table]
+            top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
+            stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
+            strange = stems.filter(pc.fill_null(pc.not_equal(stems, top["job"]), True))
+            # Not the empty ones, which say that there are no rows, nor those with rows of another job.
+            whole = pa.array(sorted(set(stems.unique().to_pylist()) - set(strange.to_pylist())), pa.string())
+            if not len(whole):
+                continue
+            data = _over(top.filter(pc.is_in(stems, whole)).select(schema.names), whole, old, schema, None)
+            latest = max((int(path.stem.split("-")[1]) for path in packs), default=0)
+            self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
+            self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
+
+    def _delete(self, table: str, files: Iterable[Path]) -> None:
+        for path in files:
+            if self.remote is not None:
+                self.remote.delete(f"tables/{table}/{path.name}")
+            path.unlink(missing_ok=True)
 
     def rows(self, table: str, parts: Iterable[str] | None = None) -> list[Row]:
         """The same as plain dictionaries."""
@@ -247,6 +339,24 @@ class Store:
     def write_facts(self, table: str, rows: Sequence[Row]) -> None:
         """Replace a table of facts or a derived table by ``rows``, in one part."""
         self.write(table, "all", rows)
+
+
+def _rows(files: Sequence[Path], schema: pa.Schema, columns: Sequence[str], chosen: Any) -> pa.Table:
+    if not files:
+        return schema.empty_table().select(list(columns))
+    found = ds.dataset([str(path) for path in files], schema=schema, format="parquet")
+    return found.to_table(columns=list(columns), filter=chosen)
+
+
+def _over(top: pa.Table, settled: pa.Array, packs: Sequence[Path], schema: pa.Schema, asked: Any) -> pa.Table:
+    """Rows of parts, and below them those of packs, latest first, of jobs that no file above speaks of; by job."""
+    found = [top]
+    for pack in packs:
+        rows = _rows([pack], schema, top.column_names, asked)
+        found.append(rows.filter(pc.invert(pc.is_in(rows["job"], settled))))
+        settled = pa.concat_arrays([settled, pc.unique(rows["job"])])
+    together = pa.concat_tables(found)
+    return together.take(pc.sort_indices(together["job"])) if packs else top
 
 
 def same_tables(left: Store, right: Store, tables: Iterable[str]) -> list[str]:

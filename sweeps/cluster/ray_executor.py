@@ -4,10 +4,10 @@ The driver owns retries: a worker that dies is replaced and its jobs are given t
 Ray wraps the plain :class:`Worker` here, once.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -32,12 +32,14 @@ RemoteWorker = ray.remote(Worker)
 
 TICK_SECONDS = 0.5
 ALIVE_SECONDS = 2.0
+SAY_SECONDS = 30.0
+_log = logging.getLogger("sweeps")
 
 
 class RayExecutor:
     """Actors on a Ray cluster, or on this machine when no address is given."""
 
-    def __init__(self, setup: Setup, resources: Resources, storage: Path) -> None:
+    def __init__(self, setup: Setup, resources: Resources, storage: str) -> None:
         self.setup, self.resources, self.storage = setup, resources, storage
         self._connect()
         self.gpus = self._gpus_each()
@@ -46,6 +48,7 @@ class RayExecutor:
             self.hire(seat)
         self.deaths = 0
         self._looked = time.monotonic()
+        self._patient_until = self._looked + SAY_SECONDS
 
     def _connect(self) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR", "ignore_reinit_error": True}
@@ -76,6 +79,17 @@ class RayExecutor:
         """Start a worker in a seat."""
         options = {"num_cpus": self.resources.cpus, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
         seat.actor, seat.model = RemoteWorker.options(**options).remote(self.setup, seat.name), None
+        seat.coming = seat.actor.ready.remote()
+
+    def stands(self, seat: Seat) -> bool:
+        """Whether the worker of a seat has come; one that died on its way is replaced."""
+        if seat.coming is not None and ray.wait([seat.coming], timeout=0)[0]:
+            try:
+                ray.get(seat.coming)
+                seat.coming = None
+            except RayError as fault:
+                self.replace(seat, fault)
+        return seat.coming is None
 
     def replace(self, seat: Seat, fault: BaseException) -> None:
         """Start a new worker where one died.
@@ -100,6 +114,16 @@ class RayExecutor:
         if time.monotonic() - self._looked < ALIVE_SECONDS:
             return
         self._looked = time.monotonic()
+        if self._looked > self._patient_until and all(seat.coming is not None for seat in self.seats):
+            self._patient_until, have = self._looked + SAY_SECONDS, ray.cluster_resources()
+            _log.warning(
+                "waiting: none of %d workers has come yet; each needs %g CPUs and %g GPUs, the cluster has %g and %g",
+                len(self.seats),
+                self.resources.cpus,
+                self.gpus,
+                have.get("CPU", 0),
+                have.get("GPU", 0),
+            )
         if not any(node["Alive"] for node in ray.nodes()):
             raise ClusterError("Ray's node must stay alive, it died; what was measured is kept and the same command "
                                "goes on from there")  # fmt: skip
@@ -110,13 +134,14 @@ class RayExecutor:
         while queue:
             self._send(queue, attempts, start)
             flight = {ref: seat for seat in self.seats for ref in seat.flight}
-            if not flight:
+            coming = [seat.coming for seat in self.seats if seat.coming is not None]
+            if not flight and len(coming) < len(self.seats):
                 raise ClusterError(
                     f"every job must become ready, {queue.unsettled} never did: their needs form a circle"
                 )
-            ready, _ = ray.wait(list(flight), num_returns=1, timeout=TICK_SECONDS)
+            ready, _ = ray.wait([*flight, *coming], num_returns=1, timeout=TICK_SECONDS)
             self.check_alive()
-            for ref in ready:
+            for ref in (ref for ref in ready if ref in flight):
                 self._collect(ref, flight[ref], queue, attempts, settle)
 
     def _send(self, queue: JobQueue, attempts: dict[str, int], start: Start) -> None:
@@ -125,7 +150,7 @@ class RayExecutor:
         while hungry:
             hungry = False
             for seat in sorted(self.seats, key=lambda each: len(each.flight)):
-                if seat.has_room() and (job := queue.take(seat.name)) is not None:
+                if seat.has_room() and self.stands(seat) and (job := queue.take(seat.name)) is not None:
                     attempts[job.id] += 1
                     start(job)
                     seat.flight[seat.actor.run.remote(job, attempts[job.id])] = job

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from sweeps.cluster.worker import Setup
@@ -26,10 +25,15 @@ class Resources:
 
 @dataclass
 class Seat:
-    """A place for a worker: its handle, and the jobs in flight there. The handle changes when a worker dies."""
+    """A place for a worker: its handle, and the jobs in flight there. The handle changes when a worker dies.
+
+    ``coming`` is what tells that the worker stands, None once it does: on a cluster that grows it may take minutes,
+    or never come to pass, and a job given to it would wait as long.
+    """
 
     name: str
     actor: Any = None
+    coming: Any = None
     flight: dict[Any, Job] = field(default_factory=dict)
     model: str | None = None
 
@@ -48,11 +52,15 @@ class Pool(Protocol):
 
     setup: Setup
     resources: Resources
-    storage: Path
+    storage: str
 
     @property
     def seats(self) -> Sequence[Seat]:
         """All of them, taken or free."""
+        ...
+
+    def stands(self, seat: Seat) -> bool:
+        """Whether the worker of a seat has come."""
         ...
 
     def replace(self, seat: Seat, fault: Exception) -> None:

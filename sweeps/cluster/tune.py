@@ -39,7 +39,7 @@ class Live:
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial and the worker that runs it; None while every worker or every cell is busy."""
         taken = {id(seat) for _, seat, _ in self.flying.values()}
-        free = [seat for seat in self.pool.seats if id(seat) not in taken]
+        free = [seat for seat in self.pool.seats if id(seat) not in taken and self.pool.stands(seat)]
         if not free:
             return None
         trial = self.searches.next(free[0].model)
@@ -140,7 +140,7 @@ def _fit(pool: Pool, key: str, samples: int) -> None:
             search_alg=_SearcherFront(key), scheduler=_SchedulerFront(key), num_samples=samples, reuse_actors=True,
             max_concurrent_trials=len(pool.seats), trial_dirname_creator=lambda trial: trial.trial_id,
         ),
-        run_config=tune.RunConfig(name=f"search-{key[:8]}", storage_path=str(pool.storage.resolve()), verbose=0,
+        run_config=tune.RunConfig(name=f"search-{key[:8]}", storage_path=pool.storage, verbose=0,
                                   callbacks=[_Watch(key)]),
     )  # fmt: skip
     with _silence():

@@ -25,6 +25,7 @@ from sweeps.types import Job, Outcome, Point, Row
 class Setup:
     """What a worker is told when it starts: where the caches are, its device and threads, and the provenance.
 
+    ``shared`` is the output on object storage through which workers on several machines share the features.
     ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it.
     """
 
@@ -34,6 +35,7 @@ class Setup:
     provenance: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=lambda: dict(KINDS))
     path: tuple[str, ...] = ()
+    shared: str | None = None
 
 
 class _Clock:
@@ -57,7 +59,7 @@ class Worker:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.setup, self.name = setup, name
-        self.context = Context(cache=Path(setup.cache), device=device)
+        self.context = Context(cache=Path(setup.cache), device=device, shared=setup.shared)
         self._open: tuple[str, Any, _Clock] | None = None
         self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
 

@@ -1,5 +1,7 @@
 """What a job may use on its worker: device, folders, and the last model and features kept in memory."""
 
+import os
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sweeps.remote import Remote
 from sweeps.settings import VIEWS
 from sweeps.types import Model, Task
 from sweeps.zoo.load import Examples, Loaded, load, loader
@@ -20,8 +23,10 @@ class Context:
 
     cache: Path
     device: str = "cpu"
+    shared: str | None = None
 
     def __post_init__(self) -> None:
+        self._remote = None if self.shared is None else Remote(self.shared)
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
         self._kept: dict[str, Any] = {}
 
@@ -54,6 +59,25 @@ class Context:
     def examples(self, task: Task, split: str, loaded: Loaded) -> Examples:
         """One split of a task, as the model reads it."""
         return loaded.examples(task, split, self.cache)
+
+    def share(self, path: Path) -> None:
+        """Let workers on other machines have a file of the cache; where all see one folder, they have it."""
+        if self._remote is not None:
+            self._remote.put(f"cache/{path.relative_to(self.cache).as_posix()}", path)
+
+    def has(self, path: Path) -> bool:
+        """Whether the cache holds a file, here or after fetching it from what the workers share."""
+        if path.exists() or self._remote is None:
+            return path.exists()
+        try:
+            content = self._remote.get(f"cache/{path.relative_to(self.cache).as_posix()}")
+        except FileNotFoundError:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+        return True
 
     def keep(self, key: str, make: Callable[[], Any]) -> Any:
         """``make()``, or what it returned while the key is one of the last asked for."""

@@ -42,7 +42,7 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
 def probes(job: Job, context: Context) -> dict[str, Probe]:
     """The embedded splits of an ``embed`` job, computed first when the cache does not hold them."""
     path = feature_file(job, context)
-    if not path.exists():
+    if not context.has(path):
         materialise(job, context)
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
@@ -83,6 +83,7 @@ def materialise(job: Job, context: Context) -> Row:
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     save_file(tensors, temporary)
     os.replace(temporary, path)
+    context.share(path)
     probabilities = tensors.get("train.source_probs")
     return {
         "dim": tensors["train.features"].shape[1],

@@ -5,6 +5,7 @@ same :class:`FineTuning` serves the grid, Tune's trials and the confirmation of 
 the same number for the same settings. No augmentation, the last step is the one that counts.
 """
 
+import contextlib
 import math
 import resource
 from collections.abc import Generator, Iterator, Mapping
@@ -13,10 +14,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from sweeps.errors import ModelError
 from sweeps.jobs.context import Context
 from sweeps.jobs.recipes import learning_rate_at, optimiser
 from sweeps.jobs.runs import diverged, ended, evaluation_steps, run_row
 from sweeps.types import Job, Model, Point, Row, Task
+from sweeps.zoo.load import Examples
 from taskrel.heads import batch_stream
 
 EVALUATION_BATCH = 256
@@ -31,8 +34,9 @@ class FineTuning:
 
     def __init__(self, context: Context, model: Model, task: Task, settings: Mapping[str, Any]) -> None:
         self.settings = settings
-        self.context, self.task = context, task
+        self.context, self.model, self.task = context, model, task
         self.loaded = context.model(model, classes=len(task.classes), settings=settings)
+        self.piece, self.looked = settings["batch"], EVALUATION_BATCH  # examples at a time: halved until they fit
         if self.loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
@@ -51,27 +55,63 @@ class FineTuning:
         stream = batch_stream(len(examples), settings["batch"], settings["steps"], settings["seed"])
         module.train()
         for step, index in enumerate(stream):
-            chosen = torch.as_tensor(index)
-            module.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(self.loaded.logits(examples[chosen]), labels[chosen.to(device)])
-            loss.backward()
+            loss = self._descend(examples, labels, torch.as_tensor(index))
             descent.step(learning_rate_at(step, settings))
             if step + 1 in looks:
-                value = float(loss.detach())
+                value = float(loss)
                 if not math.isfinite(value):
                     raise Diverged(f"the training loss is {value} by step {step + 1}")
                 yield Point(step + 1, value, self.accuracy("val"))
                 module.train()
 
+    def _descend(self, examples: Examples, labels: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Leave the gradient of a batch's mean loss in the parameters, taken in pieces that fit; the loss in nats."""
+        while True:
+            self.loaded.module.zero_grad(set_to_none=True)
+            with contextlib.suppress(torch.OutOfMemoryError):
+                total = torch.zeros((), device=labels.device)
+                for piece in chosen.split(self.piece):
+                    loss = F.cross_entropy(self.loaded.logits(examples[piece]), labels[piece.to(labels.device)])
+                    loss = loss * (len(piece) / len(chosen))
+                    loss.backward()
+                    total += loss.detach()
+                return total
+            self.piece = self._half(self.piece)
+
     def accuracy(self, split: str) -> float:
         """Share of a split that the model in its present state gets right, in [0, 1]."""
-        examples, right = self.context.examples(self.task, split, self.loaded), 0
+        examples = self.context.examples(self.task, split, self.loaded)
         self.loaded.module.eval()
-        with torch.inference_mode():
-            for chosen in examples.batches(EVALUATION_BATCH):
-                answers = self.loaded.logits(examples[chosen]).argmax(1).cpu()
-                right += int((answers == examples.labels[chosen]).sum())
-        return right / len(examples)
+        while True:
+            with torch.inference_mode(), contextlib.suppress(torch.OutOfMemoryError):
+                right = 0
+                for chosen in examples.batches(self.looked):
+                    answers = self.loaded.logits(examples[chosen]).argmax(1).cpu()
+                    right += int((answers == examples.labels[chosen]).sum())
+                return right / len(examples)
+            self.looked = self._half(self.looked)
+
+    def _half(self, size: int) -> int:
+        """Half as many examples at a time, the device's memory swept.
+
+        Raises:
+            ModelError: when not even one example fits.
+        """
+        if size == 1:
+            raise ModelError(f"model {self.model.name!r} must fit into the device's memory, it runs out of memory at "
+                             "one example; lower embed.image_size or use a larger device")  # fmt: skip
+        self.loaded.module.zero_grad(set_to_none=True)
+        if self.loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return (size + 1) // 2
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of how the number came about; None when all went as asked."""
+        if self.piece == self.settings["batch"]:
+            return None
+        return (f"out of memory at {self.settings['batch']} examples: the gradient of each batch was added up over "
+                f"pieces of {self.piece}; batch norm saw the pieces")  # fmt: skip
 
     def peak_memory(self) -> int:
         """Bytes: the device's peak during this fine-tuning, or the process's high-water mark on a CPU."""
@@ -98,7 +138,7 @@ def advance(job: Job, context: Context) -> Generator[Point, None, dict[str, list
         for point in tuning.points():
             points.append(point)
             yield point
-        measured = ended(points, tuning.accuracy("test"))
+        measured = ended(points, tuning.accuracy("test")) | {"reason": tuning.note}
     except Diverged as error:
         measured = diverged(points, str(error))
     return {"runs": [run_row(job) | measured | {"peak_memory_bytes": tuning.peak_memory()}]}

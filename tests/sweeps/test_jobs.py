@@ -138,6 +138,34 @@ def test_divergence_is_an_observation(context, task):
     assert "nan" in row["reason"]
 
 
+@pytest.mark.parametrize(("fits", "pieces"), [(5, 4), (3, 2), (1, 1)])
+def test_a_batch_that_does_not_fit_is_taken_in_pieces_and_the_row_says_so(context, task, fits, pieces):
+    whole, parts = (
+        finetune.run(Job("finetune", 1, tiny("snug", **args), task, SETTINGS | {"learning_rate": 0.01}), context)[
+            "runs"
+        ][0]
+        for args in ({}, {"train": fits, "look": 5})
+    )
+    assert whole["reason"] is None
+    assert (
+        f"out of memory at 8 examples: the gradient of each batch was added up over pieces of {pieces}"
+        in parts["reason"]
+    )
+    assert parts["batch"] == 8
+    assert parts["status"] == "ok"
+    assert (parts["val_accuracy"], parts["test_accuracy"]) == (whole["val_accuracy"], whole["test_accuracy"])
+    for one, two in zip(whole["curve"], parts["curve"], strict=True):
+        assert one["train_loss"] == pytest.approx(
+            two["train_loss"], rel=1e-5
+        )  # single precision, summed in another order
+
+
+@pytest.mark.parametrize("args", [{"train": 0}, {"look": 0}])
+def test_a_model_of_which_not_one_example_fits_is_one_line(context, task, args):
+    with pytest.raises(ModelError, match="must fit into the device's memory, it runs out of memory at one example"):
+        finetune.run(Job("finetune", 1, tiny("snug", **args), task, SETTINGS), context)
+
+
 def test_evaluation_steps_are_halvings():
     assert runs.evaluation_steps(40, 3) == [10, 20, 40]
     assert runs.evaluation_steps(2500, 4) == [312, 625, 1250, 2500]

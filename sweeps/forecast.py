@@ -1,0 +1,121 @@
+"""How long a sweep takes on a cluster, and its cost: the jobs handed out as the driver does it, on a clock of paper.
+
+Knows no Ray and no prices: the price of a worker is given.
+"""
+
+import heapq
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+from sweeps.cluster.queue import JobQueue
+from sweeps.errors import ConfigError
+from sweeps.outlook import Outlook
+from sweeps.plan import calibrated
+from sweeps.types import Job
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """So many workers, each with a GPU or a core; what an hour of one costs, in the user's currency, or None."""
+
+    workers: int
+    device: str
+    price: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """``8:gpu``, ``64:cpu``, ``8:gpu@1.21``.
+
+        Raises:
+            ConfigError: for anything else.
+        """
+        found = re.fullmatch(r"([1-9]\d*):(gpu|cpu)(?:@(\d+(?:\.\d+)?))?", text)
+        if found is None:
+            raise ConfigError("--cluster must be workers:gpu or workers:cpu, maybe @price of a worker's hour, "
+                              f"got {text!r}; for example 8:gpu@1.21")  # fmt: skip
+        return cls(int(found[1]), found[2], None if found[3] is None else float(found[3]))
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds until the last job ends, the least that any order could take, seconds of search beyond that at most.
+
+    ``basis`` says where the seconds of a job come from.
+    """
+
+    seconds: float
+    bound: float
+    search: float
+    basis: str
+
+
+def makespan(jobs: Iterable[Job], done: Iterable[str], seconds: Mapping[str, float], workers: int) -> float:
+    """Seconds until the last job ends when ``workers`` take jobs from the driver's own queue."""
+    queue = JobQueue([replace(job, cost=seconds[job.id]) for job in jobs], done)
+    free, now = [f"worker-{index}" for index in range(workers)], 0.0
+    busy: list[tuple[float, str, str, Job]] = []
+    while queue:
+        for name in list(free):
+            if (job := queue.take(name)) is not None:
+                free.remove(name)
+                heapq.heappush(busy, (now + job.cost, name, job.id, job))
+        if not busy:
+            break  # what is left needs jobs that are not planned
+        now, name, _, job = heapq.heappop(busy)
+        queue.settle(job, ok=True)
+        free.append(name)
+    return now
+
+
+def least(jobs: Iterable[Job], seconds: Mapping[str, float], workers: int) -> float:
+    """No order is faster, in seconds: the work shared out evenly, or the longest chain of needs."""
+    chain: dict[str, float] = {}
+    listed = {job.id: job for job in jobs}
+
+    def length(name: str) -> float:
+        if name not in chain:
+            needs = [length(need) for need in listed[name].needs if need in listed]
+            chain[name] = seconds[name] + max(needs, default=0.0)
+        return chain[name]
+
+    longest = max((length(name) for name in listed), default=0.0)
+    return max(longest, sum(seconds[name] for name in listed) / workers)
+
+
+def forecast(found: Outlook, cluster: Cluster) -> Forecast:
+    """The jobs that a sweep still lacks, on a cluster; start-up of machines and failures are not in it."""
+    kind = "cuda" if cluster.device == "gpu" else "cpu"
+    same = [row for row in found.rows if (row["device"] or "").startswith(kind)]
+    rows = same or found.rows
+    basis = f"from {len(rows)} earlier jobs here" if rows else "a guess for cores, within a factor of about three"
+    if rows and not same:
+        basis += f", none of them on a {cluster.device}"
+    if not rows and cluster.device == "gpu":
+        basis += "; a GPU is faster: measure a few jobs on one into this output, then plan again"
+    seconds = calibrated(found.jobs, rows)
+    todo = [job for job in found.jobs if job.id not in found.done]
+    tunes = [seconds[job.id] for job in found.jobs if job.kind == "finetune"]
+    each = sum(tunes) / len(tunes) if tunes else 0.0
+    cells = found.searches // found.trials if found.trials else 0
+    search = each * found.trials * -(-cells // cluster.workers)  # the trials of one cell follow one another
+    return Forecast(
+        makespan(todo, found.done, seconds, cluster.workers), least(todo, seconds, cluster.workers), search, basis
+    )
+
+
+def lines(found: Forecast, cluster: Cluster) -> list[str]:
+    """What to print."""
+    whole = found.seconds + found.search
+    hours = whole * cluster.workers / 3600
+    said = [f"on {cluster.workers} {cluster.device} workers: {_time(found.seconds)} (no order could be faster than "
+            f"{_time(found.bound)}), then at most {_time(found.search)} of search ({found.basis})"]  # fmt: skip
+    cost = "" if cluster.price is None else f", {hours * cluster.price:.2f} at {cluster.price:g} an hour each"
+    return [*said, f"{hours:.2f} worker-hours at most{cost}; start of machines and repeats after failures not counted"]
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

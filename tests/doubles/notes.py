@@ -1,0 +1,5 @@
+"""A kind of job that does nothing."""
+
+
+def note(job, context):
+    return {}
