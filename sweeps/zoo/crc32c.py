@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli) of many megabytes in numpy: what TensorFlow's checkpoints and LevelDB's tables are sealed with."""
+"""CRC-32C (Castagnoli) of many megabytes in numpy: what seals TensorFlow's checkpoints and LevelDB's tables."""
 
 from functools import cache
 

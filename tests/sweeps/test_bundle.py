@@ -23,7 +23,7 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("text, value", [  # RFC 3720, appendix B.4; the first is the usual check value
+@pytest.mark.parametrize(("text", "value"), [  # RFC 3720, appendix B.4; the first is the usual check value
     (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43),
     (bytes(range(32)), 0x46DD794E), (bytes(reversed(range(32))), 0x113FDB5C), (b"", 0),
 ])  # fmt: skip
@@ -67,23 +67,23 @@ def test_every_flipped_byte_of_the_tensors_is_seen(tmp_path):
             variables(tmp_path / "v")
 
 
-def test_every_cut_and_every_flip_of_the_index_is_one_line(tmp_path):
+def _read(prefix):
+    try:
+        return {name: array.tolist() for name, array in variables(prefix).items()}
+    except ModelError as error:
+        return str(error)
+
+
+def test_a_damaged_index_is_refused_in_one_line_or_says_what_it_said(tmp_path):
     write(tmp_path / "v", {"a/b": np.arange(6, dtype="float32"), "a/c": np.arange(3, dtype="int32")})
     path = tmp_path / "v.index"
-    good = path.read_bytes()
-    for at in range(len(good)):
-        path.write_bytes(good[:at])
-        with pytest.raises(ModelError):
-            variables(tmp_path / "v")
-    padding = range(len(good) - 48, len(good) - 8)  # the footer's filling is not sealed, its handles are used
-    for at in set(range(len(good))) - set(padding):
-        path.write_bytes(good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :])
-        try:
-            variables(tmp_path / "v")
-        except ModelError as error:
-            assert "\n" not in str(error)
-        else:  # the empty block of the table's own facts is not read
-            assert at < len(good) - 48
+    good, right = path.read_bytes(), _read(tmp_path / "v")
+    assert right == {"a/b": [0, 1, 2, 3, 4, 5], "a/c": [0, 1, 2]}
+    flipped = [good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :] for at in range(len(good))]
+    for bad in [*flipped, *(good[:at] for at in range(len(good)))]:
+        path.write_bytes(bad)
+        found = _read(tmp_path / "v")
+        assert found == right or (isinstance(found, str) and "\n" not in found)
 
 
 def test_missing_and_short_files(tmp_path):
