@@ -17,6 +17,7 @@ class Model:
     ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``factory:<module>:<function>`` and
     ``transformers:<hub id or folder>``. ``revision`` names the content of the weights (hash of the file, or the hub's
     revision). ``modality`` says what it reads, "image" or "text": it meets the tasks of the same.
+    ``substitute`` says why this is not the model that the name says, where it is not.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Model:
     upstream_accuracy: float | None = None
     released: float | None = None
     licence: str | None = None
+    substitute: str | None = None
     summary: str = ""
     modality: str = "image"
 

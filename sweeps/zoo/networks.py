@@ -31,7 +31,7 @@ Names = Callable[[list[str]], dict[str, str]]
 class Network:
     """A timm architecture with its changes, the names of its variables, and the pixels it was trained on.
 
-    ``mean`` and ``std`` are for pixels in [0, 1]. ``biases`` names, for a module of pre-activation blocks, the variables
+    ``mean`` and ``std`` are for pixels in [0, 1]. ``biases``: pre-activation blocks with variables
     that timm has no place for.
     """
 
