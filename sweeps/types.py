@@ -14,10 +14,11 @@ Row = dict[str, Any]
 class Model:
     """One entry of the zoo: where it comes from, what it is, and the facts that selection may use.
 
-    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``factory:<module>:<function>`` and
-    ``transformers:<hub id or folder>``. ``revision`` names the content of the weights (hash of the file, or the hub's
-    revision). ``modality`` says what it reads, "image" or "text": it meets the tasks of the same.
-    ``substitute`` says why this is not the model that the name says, where it is not.
+    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``hf-hub:<id>``, ``torchvision:<name>``,
+    ``tf-hub:<handle or folder>``, ``factory:<module>:<function>`` and ``transformers:<hub id or folder>``.
+    ``revision`` names the content of the weights (hash of the file, or the hub's commit). ``modality`` says what it
+    reads, "image" or "text": it meets the tasks of the same. ``substitute`` says why this is not the model that the
+    name says, where it is not.
     """
 
     name: str

@@ -85,9 +85,9 @@ def from_texts(entry: TaskEntry, seed: int) -> Task:
     Raises:
         DataError: in one line, for whatever is missing or wrong.
     """
-    from sweeps.tasks import texts
+    from sweeps.tasks import repositories, texts
 
-    reading = entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True)
+    reading = repositories.pinned(entry.name, entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True))
     splits, classes = texts.read(entry.name, reading, seed)
     return Task(
         name=entry.name, source=f"table:{entry.path}" if entry.path else f"dataset:{entry.dataset}", classes=classes,

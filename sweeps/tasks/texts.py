@@ -21,11 +21,10 @@ import pyarrow.json
 
 from sweeps.errors import DataError, did_you_mean
 from sweeps.fingerprint import canonical_json, fingerprint
+from sweeps.tasks.repositories import ALIASES, SPLITS, tables_of
 from sweeps.types import Task
 
-SPLITS = ("train", "val", "test")
 SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}  # of texts that come without splits
-ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 MISSING = frozenset({"", "nan"})  # labels that say there is none
 
@@ -88,7 +87,7 @@ def read(name: str, reading: Mapping[str, Any], seed: int) -> tuple[dict[str, Sp
     Raises:
         DataError: in one line, for whatever is missing or wrong.
     """
-    tables = _dataset(name, reading) if reading.get("dataset") else _files(name, reading)
+    tables = tables_of(name, reading) if reading.get("dataset") else _files(name, reading)
     columns = [reading["text"], reading["label"], *([reading["pair"]] if reading.get("pair") else [])]
     for table in tables.values():
         for column in [*columns, *([reading["split"]] if reading.get("split") else [])]:
@@ -149,38 +148,6 @@ def _table(name: str, path: Path, wanted: list[str]) -> pa.Table:
         line = str(error).strip().splitlines()[0][:200]
         raise DataError(f"task {name!r}: every file must be readable, got {path}: {line}") from None
     raise DataError(f"task {name!r}: a file must be one of {', '.join(SUFFIXES)}, got {path}")
-
-
-def _dataset(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
-    """The splits of a Hugging Face dataset; class numbers become the names that the dataset gives them."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    place, splits = reading["dataset"], dict(reading.get("splits") or {})
-    try:
-        found = datasets.load_dataset(place, reading.get("subset"), revision=reading.get("revision"))
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(
-            f"task {name!r}: the dataset must load from {place}, got {type(error).__name__}: {line}"
-        ) from None
-    if not splits:
-        splits = {split: own for own in found if (split := ALIASES.get(own, own)) in SPLITS}
-    tables = {}
-    for split, own in splits.items():
-        if own not in found:
-            raise DataError(f"task {name!r}: a split of the dataset must be known{did_you_mean(own, found)}")
-        part, label = found[own], reading["label"]
-        table = part.with_format("arrow")[:]
-        names = getattr(part.features.get(label), "names", None)
-        if names:
-            given = [names[one] if one is not None and one >= 0 else None for one in table[label].to_pylist()]
-            table = table.set_column(table.column_names.index(label), label, pa.array(given, pa.string()))
-        tables[split] = table
-    if "train" not in tables:
-        raise DataError(f"task {name!r}: the dataset must have a split for train, got {sorted(found)}; name them under "
-                        "splits")  # fmt: skip
-    return tables
 
 
 def _by_column(name: str, table: pa.Table, column: str) -> dict[str, pa.Table]:

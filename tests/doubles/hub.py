@@ -37,6 +37,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 TOKEN = "hf_" + "q" * 34  # what gated and private repositories want
+STRANGER = "hf_" + "z" * 34  # of an account without access; every other token is refused
 LFS = (".safetensors", ".bin", ".parquet", ".arrow", ".npz", ".h5", ".pth")
 
 
@@ -262,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._error(404, "", "no such page")
 
     def _api(self, kind: str, repo_id: str, verb: str | None, revision: str | None, inside: str | None) -> None:
-        if self._redirected(repo_id) or self._refused([self.path]):
+        if self._redirected(repo_id) or self._unknown() or self._refused([self.path]):
             return None
         repo = self.hub.repos.get((kind.removesuffix("s"), repo_id))
         if self._hidden(repo):
@@ -299,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _resolve(self, kind: str | None, repo_id: str, revision: str, name: str) -> None:
         name = unquote(name)
-        if self._redirected(repo_id):
+        if self._redirected(repo_id) or self._unknown():
             return None
         repo = self.hub.repos.get(("dataset" if kind else "model", repo_id))
         if self._hidden(repo):
@@ -369,6 +370,12 @@ class _Handler(BaseHTTPRequestHandler):
             there = re.sub(rf"/{re.escape(repo_id)}(?=[/?]|$)", f"/{new}", self.path, count=1)
             self._send(307, b"", {"Location": there})
         return new is not None
+
+    def _unknown(self) -> bool:
+        refused = self.token not in (None, TOKEN, STRANGER)
+        if refused:
+            self._error(401, "", "Invalid credentials in Authorization header")
+        return refused
 
     def _refused(self, names: list[str]) -> bool:
         trouble = self.hub.trouble_for(self.command, names, self.place) if self._has_status(names) else None
