@@ -38,7 +38,6 @@ from sweeps.settings import (
 )
 from taskrel.proxies import PROXIES
 
-
 # Where zoos lie that are asked for by name: in a working copy, and where an installation puts its data.
 SHELVES = (
     Path(__file__).parents[1] / "ray_configs" / "zoos",
@@ -98,7 +97,7 @@ class SweepConfig(Frozen):
     @model_validator(mode="after")
     def _something_to_do(self) -> "SweepConfig":
         if not (self.models or self.model):
-            raise ValueError("models or zoo must name at least one model, got none")
+            raise ValueError("models must name at least one model, got none; or zoo a zoo")
         if not (self.tasks or self.task):
             raise ValueError("tasks must name at least one task, got none")
         if self.search and not self.finetune:

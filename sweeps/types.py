@@ -45,7 +45,8 @@ class Model:
     def content(self) -> dict[str, Any]:
         """What can change a number: name, source, arguments, weights. Facts and folders cannot."""
         kind, _, place = self.source.partition(":")
-        source = kind if kind == "local-dir" or (kind == "transformers" and place.startswith("/")) else self.source
+        local = kind == "local-dir" or (kind in ("transformers", "tf-hub") and place.startswith("/"))
+        source = kind if local else self.source
         return {
             "name": self.name,
             "source": source,
