@@ -6,11 +6,12 @@ from typing import Any
 
 from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.settings import EARLY, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
+from sweeps.settings import EARLY, VIEWS, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
+PROBED = ("image",)  # through whose models gradients of single examples are taken for Task2Vec
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
 
@@ -33,7 +34,7 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
         jobs += bounds(config, config.bound, models, by_name)
     if config.head2toe is not None:
         jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(models, tasks)
-                 if model.modality == "image"]  # fmt: skip
+                 if model.modality in PROBED]  # fmt: skip
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -109,9 +110,10 @@ def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequenc
     by_name, asked = {model.name: model for model in models}, config.task2vec
     if asked.probe not in by_name:
         raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
-    if by_name[asked.probe].modality != "image":
-        raise ConfigError(f"task2vec.probe must be a model of images, got {asked.probe!r}")
-    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks if task.modality == "image"]
+    probe = by_name[asked.probe]
+    if probe.modality not in PROBED:
+        raise ConfigError(f"task2vec.probe must be a model of {' or '.join(PROBED)}s, got {asked.probe!r}")
+    return [_task2vec(config, asked, probe, task) for _, task in pairs([probe], tasks)]
 
 
 def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:
@@ -343,6 +345,10 @@ def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[
 
 def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the decoded images: three bytes a pixel, once per input size."""
-    sides = {config.embed.image_size or model.input_size or 224 for model in models if model.modality == "image"}
-    images = sum(sum(task.sizes.values()) for task in tasks if task.modality == "image")
-    return sum(3 * side * side * images for side in sides)
+
+    def side(model: Model) -> int:
+        return config.embed.image_size or model.input_size or 224
+
+    decoded = {(side(model), task.name): sum(task.sizes.values()) for model, task in pairs(models, tasks)
+               if "image_size" in VIEWS[task.modality]}  # fmt: skip
+    return sum(3 * side * side * images for (side, _), images in decoded.items())

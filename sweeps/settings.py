@@ -96,13 +96,15 @@ class Embed(Frozen):
     """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
 
     Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
-    ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
+    ``max_tokens`` where it is cut (None: what the model reads, at most 512), and ``layers`` which hidden states: the
+    last layer's, the mean over layers, or those of the layer that suits the training split best by LogME. Fine-tuning
+    reads the last layer in place of the best: it trains them all.
     """
 
     batch: PositiveInt = 64
     image_size: PositiveInt | None = None
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
-    layers: Literal["last", "mean"] = "last"
+    layers: Literal["last", "mean", "best"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
 
     def view(self, modality: str) -> dict[str, Any]:
@@ -194,7 +196,7 @@ class Search(Range):
 
     def range(self, modality: str) -> tuple[float, float]:
         """The least and the greatest learning rate searched on tasks of a modality."""
-        place = self if modality == "image" else self.text
+        place = {"image": self, "text": self.text}[modality]
         return place.low, place.high
 
 

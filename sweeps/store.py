@@ -39,7 +39,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "features": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("dim", _INT), ("parameters", _INT), ("head_classes", _INT),
-        ("train", _INT), ("val", _INT), ("input_size", _INT), ("bytes", _INT), ("seconds", _REAL),
+        ("train", _INT), ("val", _INT), ("input_size", _INT), ("layer", _INT), ("bytes", _INT), ("seconds", _REAL),
         ("images_per_second", _REAL),
     ],
     "scores": [

@@ -5,8 +5,10 @@ it has none, and the pooled tokens of a text; the source head's probabilities co
 safetensors file, named by the job.
 """
 
+import math
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from sweeps.jobs.context import Context
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED
 from sweeps.zoo.load import Examples, Loaded
-from taskrel.types import Probe
+from taskrel.proxies import PROXIES
+from taskrel.types import CannotScore, Probe
 
 SPLITS = ("train", "val")  # proxies never see the test split
 
@@ -62,9 +65,14 @@ def materialise(job: Job, context: Context) -> Row:
     """Run the forward pass over the splits and write the feature file, whole or not at all."""
     loaded = context.model(job.model, classes=None, settings=job.settings)
     tensors: dict[str, torch.Tensor] = {}
+    layer: int | None = None
     for split in SPLITS:
         examples = context.examples(job.task, split, loaded)
         features, probabilities = forward(loaded, examples, job.settings["batch"])
+        if loaded.layers > 1:
+            parts = features.chunk(loaded.layers, dim=1)
+            layer = best_layer(parts, examples.labels) if layer is None else layer  # the training split comes first
+            features = parts[layer].contiguous()
         tensors[f"{split}.features"], tensors[f"{split}.labels"] = features, examples.labels
         if probabilities is not None:
             tensors[f"{split}.source_probs"] = probabilities
@@ -83,8 +91,24 @@ def materialise(job: Job, context: Context) -> Row:
         "train": len(tensors["train.labels"]),
         "val": len(tensors["val.labels"]),
         "input_size": loaded.input_size,
+        "layer": None if layer is None else layer + 1,
         "bytes": path.stat().st_size,
     }
+
+
+def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:
+    """The place, from 0, of the features [n, d] with the highest LogME: the evidence of a linear model of the labels.
+
+    It is asked of the training split alone, so that neither validation nor test has a say; the later layer wins a tie,
+    and the last when LogME can judge none.
+    """
+    scores = []
+    for features in layers:
+        try:
+            scores.append(PROXIES["logme"].score(Probe(features=features, labels=labels), None, seed=0).value)
+        except CannotScore:
+            scores.append(-math.inf)
+    return max(range(len(scores)), key=lambda place: (scores[place], place))
 
 
 def forward(loaded: Loaded, examples: Examples, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -66,6 +66,8 @@ class VisionModel:
         """Where it is."""
         return self.mean.device
 
+    layers = 1
+
     @property
     def input_size(self) -> int:
         """Side in pixels."""
