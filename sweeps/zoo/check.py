@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +43,7 @@ class Standing:
 
 
 def check(models: Iterable[Model], *, loading: bool = True) -> Iterator[Standing]:
-    """One standing per model, in order. Downloads nothing.
+    """One standing per model, in order. Downloads no weights.
 
     Args:
         models: of a zoo.
@@ -56,7 +56,7 @@ def check(models: Iterable[Model], *, loading: bool = True) -> Iterator[Standing
             if loading and found.state in ("local", "cached"):
                 from sweeps.zoo.load import load
 
-                load(model)
+                load(found.model)
         except ModelError as error:
             line = str(error).removeprefix(f"model {model.name!r}: ")
             if _NO_ANSWER in line:
@@ -106,28 +106,45 @@ def _repository(model: Model, kind: str, place: str) -> str | None:
 
 
 def _of_hub(model: Model, place: str, kind: str, silent: set[str]) -> Standing:
-    from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.utils import filter_repo_objects
 
     from sweeps.zoo.vision import WEIGHTS
 
-    commit = model.revision
-    if COMMIT.fullmatch(commit):
-        kept = try_to_load_from_cache(place, "config.json", revision=commit)
-        if isinstance(kept, str) and any(any(Path(kept).parent.glob(pattern)) for pattern in WEIGHTS):
-            return Standing(model, "cached")
+    commit = model.revision if COMMIT.fullmatch(model.revision) else _kept_commit(place, model.revision)
+    if commit is not None and _is_kept(place, commit, WEIGHTS):
+        return Standing(replace(model, revision=commit), "cached")
     if "hub" in silent:
         raise ModelError(_SILENT["hub"])
     repository = Repository(f"model {model.name!r}", place)
-    if not COMMIT.fullmatch(commit):
-        commit = repository.commit()
+    commit = commit or repository.commit(model.revision)
     sizes = {file.path: file.size for file in repository.files(commit)}
     offered = (list(filter_repo_objects(sizes, allow_patterns=pattern)) for pattern in WEIGHTS)
     weights = next((names for names in offered if names), None)
     if weights is None:
         raise ModelError(f"{place} must hold {' or '.join(WEIGHTS)}, got none")
     beside = [name for name in sizes if name.endswith((".json", ".txt", ".model"))] if kind == "transformers" else []
-    return Standing(model, "download", sum(sizes[name] for name in {*weights, *beside, *({"config.json"} & {*sizes})}))
+    wanted = {*weights, *beside, *({"config.json"} & {*sizes})}
+    repository.fetch(commit, ("config.json",))  # the hub lists gated files to everyone: only asking for one tells
+    return Standing(replace(model, revision=commit), "download", sum(sizes[name] for name in wanted))
+
+
+def _kept_commit(place: str, revision: str) -> str | None:
+    """The commit that the cache knows a branch by; nobody is asked."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+
+    try:
+        found = HfApi().resolve_revision(repo_id=place, revision=revision or "main", local_files_only=True)
+    except (RevisionResolutionError, HFValidationError):
+        return None
+    return str(found.resolved)
+
+
+def _is_kept(place: str, commit: str, weights: Iterable[str]) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(place, "config.json", revision=commit)
+    return isinstance(found, str) and any(any(Path(found).parent.glob(pattern)) for pattern in weights)
 
 
 def _of_tf_hub(model: Model, place: str, silent: set[str]) -> Standing:

@@ -25,9 +25,7 @@ TINY = "slim/mobilenet_v2_035"
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
     """A SavedModel of a small network, in TensorFlow 2's layout, as a folder and as what the hub sends."""
-    network = networks.Network(
-        "mobilenetv2_035", networks._slim_mobilenet_v2, {"pad_type": "same"}, epsilon=1e-3
-    )
+    network = networks.Network("mobilenetv2_035", networks._slim_mobilenet_v2, {"pad_type": "same"}, epsilon=1e-3)
     networks.NETWORKS[TINY] = network
     rng = np.random.default_rng(0)
     own = {key: value for key, value in networks.empty(TINY).state_dict().items() if "num_batches" not in key}
