@@ -39,8 +39,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ground:
-    """What answers stand on: runs, accuracies, the pool that each task is judged in, baselines, the groups of tasks, and
-    why some models are not what their names say.
+    """What answers stand on: runs, accuracies, the pool that each task is judged in, baselines, the groups of tasks.
+
+    ``substitutes`` says of some models why they are not what their names say.
     """
 
     runs: Sequence[Row]
@@ -79,7 +80,8 @@ def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
         "test_accuracy": test, "low": min(best.tests) if best and len(best.tests) > 1 else None,
         "high": max(best.tests) if best and len(best.tests) > 1 else None,
         "repeats": len(best.tests) if best else None, "origin": best.origin if best else None, "picks": names,
-        "reasons": [_reason(pick, ground.substitutes) for pick in picks], "oracle_model": oracle_model, "oracle": oracle, "regret": regret,
+        "reasons": [_reason(pick, ground.substitutes) for pick in picks],
+        "oracle_model": oracle_model, "oracle": oracle, "regret": regret,
         "relative_regret": None if oracle is None or test is None else float(relative_regret(oracle, test)),
         "scratch_accuracy": max(scratch, default=None), "note": "; ".join(notes),
     }  # fmt: skip

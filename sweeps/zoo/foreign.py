@@ -24,9 +24,9 @@ def tf_hub(model: Model, classes: int | None) -> nn.Module:
     Raises:
         ModelError: for an unknown network, or variables that cannot be had, are damaged or do not fit.
     """
-    name = model.args.get("network")
+    name = str(model.args.get("network"))
     if name not in networks.NETWORKS or len(model.args) > 1:
-        raise ModelError(f"model {model.name!r}: args must be one network{did_you_mean(str(name), networks.NETWORKS)}")
+        raise ModelError(f"model {model.name!r}: args must be one network{did_you_mean(name, networks.NETWORKS)}")
     place = model.source.partition(":")[2]
     if model.pretrained:
         found = variables(tfhub.variables_of(model.name, tfhub.fetch(model.name, place)))

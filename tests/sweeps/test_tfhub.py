@@ -109,11 +109,11 @@ def test_a_folder_is_a_model(module, tmp_path):
 
 
 def test_what_is_no_module_is_one_line(module, tmp_path):
-    with pytest.raises(ModelError, match="must hold variables/variables.index"):
+    with pytest.raises(ModelError, match=r"must hold variables/variables\.index"):
         resolve_entry(entry(f"tf-hub:{tmp_path}"))
-    with pytest.raises(ModelError, match="network must be|args must be one network"):
+    with pytest.raises(ModelError, match="args must be one network"):
         load(resolve_entry(entry(f"tf-hub:{module[0]}", args={"network": "slim/nothing"})))
-    with pytest.raises(ModelError, match="must hold every variable|must hold a variable"):
+    with pytest.raises(ModelError, match="must hold a variable Conv2d_0/weights"):
         load(resolve_entry(entry(f"tf-hub:{module[0]}", args={"network": "slim/mobilenet_v1_100"})))
     with pytest.raises(ConfigError, match="source must be"):
         resolve_entry(entry("tf-hub:"))
@@ -149,9 +149,10 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(server, monkeypat
         tfhub.fetch("m", "test/tiny/1")
     free = namedtuple("Usage", "total used free")(0, 0, 5)
     server.faults.clear()
-    with monkeypatch.context() as changed, pytest.raises(ModelError, match="make room or set TFHUB_CACHE_DIR"):
+    with monkeypatch.context() as changed:
         changed.setattr(shutil, "disk_usage", lambda _: free)
-        tfhub.fetch("m", "test/tiny/1")
+        with pytest.raises(ModelError, match="make room or set TFHUB_CACHE_DIR"):
+            tfhub.fetch("m", "test/tiny/1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="while offline"):
         tfhub.fetch("m", "test/tiny/1")

@@ -13,7 +13,7 @@ from sweeps.zoo.check import check
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import embedded
 from tests.conftest import DOUBLES
-from tests.doubles.hub import Hub, Status
+from tests.doubles.hub import Hub
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,8 @@ def test_several_workers_of_a_machine_download_once(hub, folder, tmp_path):
 
 def test_the_command(folder, tmp_path):
     (tmp_path / "z.toml").write_text(
-        f'[[model]]\nname = "fine"\nsource = "local-dir:{folder}"\nlicence = "mit"\nsubstitute = "the [real] one is lost"\n'
+        f'[[model]]\nname = "fine"\nsource = "local-dir:{folder}"\nlicence = "mit"\n'
+        'substitute = "the [real] one is lost"\n'
         '[[model]]\nname = "lost"\nsource = "torchvision:googlenets.IMAGENET1K_V1"\n'
     )
     runner = CliRunner()
