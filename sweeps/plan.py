@@ -1,5 +1,6 @@
 """SweepConfig -> jobs: pure, ordered, de-duplicated, each with a cost estimate. Reads nothing and runs nothing."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,7 +90,11 @@ def _reference(proxy: str, names: str | Sequence[str] | None, tasks: Mapping[str
 def _early(config: SweepConfig, model: Model, task: Task, options: Mapping[str, Any]) -> Job:
     """The early-stopping proxy; what it is not told it takes from [finetune], the steps and repeats from the study."""
     recipe = (config.finetune or FineTune()).recipe(task.modality)
-    own = {key: value for key, value in recipe.settings.items() if key not in ("schedule", "evaluations", "warmup")}
+    own = {
+        key: value
+        for key, value in recipe.settings.items()
+        if key not in ("schedule", "evaluations", "warmup", "epochs")
+    }
     own |= {"learning_rates": list(recipe.learning_rates), "steps": 10, "repeats": 5}
     given = dict(options)
     texts = {key: given[key] for key in ("steps", "repeats") if key in given} | given.pop("text", {})
@@ -285,6 +290,9 @@ def finetune_settings(config: SweepConfig, task: Task, repeat: int) -> dict[str,
     """All settings of a fine-tuning but the learning rate and its origin. Repeats differ in their seed alone."""
     assert config.finetune is not None
     settings = {**config.finetune.recipe(task.modality).settings, **config.embed.view(task.modality)}
+    epochs = settings.pop("epochs", None)
+    if epochs is not None:
+        settings["steps"] = epochs * math.ceil(task.sizes["train"] / settings["batch"])
     return settings | {"repeat": repeat, "seed": 1000 * config.seed + repeat}
 
 
@@ -314,7 +322,7 @@ def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
 def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
     """Estimated seconds of one fine-tuning."""
     assert config.finetune is not None
-    tuning = config.finetune.recipe(task.modality).settings
+    tuning = finetune_settings(config, task, 0)
     examples = EVALUATED * tuning["steps"] * min(tuning["batch"], task.sizes["train"])
     examples += tuning["evaluations"] * task.sizes["val"] + task.sizes["test"]
     return forward_seconds(config, model) * examples + 0.05

@@ -37,9 +37,8 @@ def pretraining_jobs(names: Sequence[str] | None = None, seed: int = 0) -> tuple
 def _job(name: str, seed: int) -> Job:
     upstream = UPSTREAMS[name]
     image = name in IMAGE_RECIPES
-    model = Model(
-        name=name, source=f"timm:{name}" if image else f"mini-text:{name}", pretrained=False, revision="recipe"
-    )
+    source, modality = (f"timm:{name}", "image") if image else (f"transformers:{name}", "text")
+    model = Model(name=name, source=source, pretrained=False, revision="recipe", modality=modality)
     task = Task(name=f"upstream/{upstream}", source="upstream", classes=(), sizes={}, revision="drawn")
     return Job("pretrain", PRETRAIN, model, task, {"seed": seed}, cost=180.0 if image else 90.0)
 

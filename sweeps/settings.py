@@ -119,17 +119,25 @@ VIEWS: Mapping[str, tuple[str, ...]] = {"image": ("image_size",), "text": ("pool
 class TextFineTune(Frozen):
     """The field's recipe for texts: AdamW, linear warm-up over a share of the steps, then linear decay to zero.
 
-    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here.
+    ``steps``, ``repeats`` and ``evaluations`` are those of ``[finetune]`` unless given here; ``epochs`` counts passes
+    over the task's training split in place of steps.
     """
 
     learning_rates: tuple[PositiveFloat, ...] = (1e-5, 2e-5, 5e-5)
     steps: PositiveInt | None = None
+    epochs: PositiveInt | None = None
     batch: PositiveInt = 32
     repeats: PositiveInt | None = None
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
     schedule: Literal["constant", "linear"] = "linear"
     evaluations: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(f"steps and epochs must not both be given, got {self.steps} and {self.epochs}")
+        return self
 
 
 @dataclass(frozen=True)

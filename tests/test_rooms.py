@@ -19,6 +19,8 @@ ALLOWED = {
     "timm": ("sweeps/zoo/", "sweeps/jobs/"),
     "transformers": ("sweeps/zoo/", "sweeps/jobs/"),
     "duckdb": ("sweeps/sql.py",),
+    "huggingface_hub": ("sweeps/hub.py", "sweeps/tasks/repositories.py"),
+    "datasets": ("sweeps/tasks/repositories.py",),
     "optuna": ("sweeps/cluster/search.py",),
     "pickle": (),
 }

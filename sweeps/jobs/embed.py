@@ -105,7 +105,7 @@ def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:
     scores = []
     for features in layers:
         try:
-            scores.append(PROXIES["logme"].score(Probe(features=features, labels=labels), None, seed=0).value)
+            scores.append(PROXIES["logme"].score(Probe(features=features, labels=labels.numpy()), None, seed=0).value)
         except CannotScore:
             scores.append(-math.inf)
     return max(range(len(scores)), key=lambda place: (scores[place], place))

@@ -17,6 +17,7 @@ from sweeps.types import Model
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TEXTS = ("*.json", "*.txt", "*.model")
 # What sentence-transformers calls the poolings that are offered here.
+UNKNOWN = "unknown"  # a pooling that is not offered here
 _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last"}
 
 
@@ -39,7 +40,7 @@ def folder_of(model: Model) -> Path:
     repository = Repository(f"model {model.name!r}", place)
     commit = repository.commit(model.revision)
     found = repository.fetch(commit, (*_TEXTS, "*/*.json", WEIGHTS[0], f"*/{WEIGHTS[0]}"))
-    if not any(found.rglob(WEIGHTS[0])):
+    if not any(inner(found)[0].glob(WEIGHTS[0])):
         found = repository.fetch(commit, (*_TEXTS, "*/*.json", WEIGHTS[1]))
     if not (found / "config.json").is_file() and not (found / "modules.json").is_file():
         raise ModelError(f"model {model.name!r}: {place} must hold config.json, got none; it is no transformers model")
@@ -62,7 +63,7 @@ def inner(folder: Path) -> tuple[Path, dict[str, Any]]:
         stated = read_json(pooling)
         modes = [name for key, name in _POOLINGS.items() if stated.get(key)]
         modes += [stated["pooling_mode"]] if stated.get("pooling_mode") in _POOLINGS.values() else []
-        hints["pooling"] = modes[0] if len(modes) == 1 else None
+        hints["pooling"] = modes[0] if len(modes) == 1 else UNKNOWN
     limits = inside / "sentence_bert_config.json"
     if limits.is_file():
         hints["max_tokens"] = read_json(limits).get("max_seq_length")

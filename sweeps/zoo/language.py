@@ -23,7 +23,7 @@ from transformers.models.auto.modeling_auto import (
 from sweeps.errors import ModelError
 from sweeps.tasks.tokens import Tokens, tokens
 from sweeps.types import Model, Task
-from sweeps.zoo.hub import WEIGHTS, folder_of, inner, read_json, tokenizer_digest
+from sweeps.zoo.hub import UNKNOWN, WEIGHTS, folder_of, inner, read_json, tokenizer_digest
 
 MOST_TOKENS = 512  # where a text is cut for models that would read more, or say nothing
 POOLINGS = ("cls", "mean", "last")
@@ -295,6 +295,9 @@ def _pooling(model: Model, config: Any, view: Mapping[str, Any], hints: Mapping[
     )
     causal = causal and not config.is_encoder_decoder
     wanted = view.get("pooling") or "auto"
+    if wanted == "auto" and hints.get("pooling") == UNKNOWN:
+        raise ModelError(f"model {model.name!r} must pool its tokens by one of {', '.join(POOLINGS)}, its folder says "
+                         "otherwise (1_Pooling/config.json); set embed.pooling")  # fmt: skip
     if wanted == "auto":
         return str(hints.get("pooling") or ("last" if causal else "mean"))
     if wanted == "cls" and causal:

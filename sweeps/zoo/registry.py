@@ -190,10 +190,10 @@ def _timm_revision(entry: ModelEntry, name: str) -> str:
     if not _in_timm(name):
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise ConfigError(f"source must name a timm model{did_you_mean(name, known)}")
-    stated = timm.models.get_pretrained_cfg(name) if entry.pretrained else None
-    if stated is not None and stated.hf_hub_id and not stated.file:
+    weights = timm.models.get_pretrained_cfg(name) if entry.pretrained else None
+    if weights is not None and weights.hf_hub_id and not weights.file:
         with suppress(ModelError):  # planning needs no network; a model that cannot be had fails as a job
-            return hub.commit(entry.name, stated.hf_hub_id, "")
+            return hub.commit(entry.name, weights.hf_hub_id, "")
     return f"timm-{timm.__version__}"
 
 

@@ -102,7 +102,7 @@ class Hub:
     """Two servers on free ports of this machine, in threads of this process."""
 
     def __init__(self, lfs_size: int = 1 << 20, page: int = 1000) -> None:
-        self.lfs_size, self.page = lfs_size, page
+        self.lfs_size, self.page, self.gone = lfs_size, page, False
         self.repos: dict[tuple[str, str], Repo] = {}
         self.moved: dict[str, str] = {}
         self.requests: list[Request] = []
@@ -115,6 +115,7 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.gone = True
         for server in self._servers.values():
             server.shutdown()
             server.server_close()
@@ -254,6 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = urlsplit(self.path).path
+        if self.hub.gone:  # a connection that was kept open
+            self.close_connection = True
+            return None
         if self.place == "cdn":
             return self._cdn(path.removeprefix("/"))
         if api := _API.fullmatch(path):

@@ -183,7 +183,7 @@ def test_a_dataset_by_its_place(dataset):
             "a split of the dataset must be known, got 'training'; did you mean 'train'",
         ),
         ({"text": "text"}, "a column must be there, got 'text'"),
-        ({"dataset": "nobody/nothing"}, "the dataset must load from nobody/nothing, got"),
+        ({"dataset": "nobody/nothing"}, "nobody/nothing must be a folder, or whole in the cache"),
     ):
         with pytest.raises(DataError) as caught:
             from_texts(TaskEntry(**entry | more), seed=0)

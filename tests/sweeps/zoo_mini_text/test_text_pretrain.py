@@ -9,14 +9,20 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from sweeps.cluster.executor import InlineExecutor
+from sweeps.cluster.seat import Resources
+from sweeps.cluster.worker import Setup
 from sweeps.pretraining import pretraining_jobs
 from sweeps.tasks.mini_text import draw
+from sweeps.types import Outcome
 from sweeps.written.shelves import PRETRAINING, shelf
 from sweeps.zoo.mini_text import corpus
 from sweeps.zoo.mini_text.objectives import IGNORED, Batch, masked
 from sweeps.zoo.mini_text.pretrain import pretrain
 from sweeps.zoo.mini_text.recipes import RECIPES
 from sweeps.zoo.mini_text.tokenization import MASK, build
+
+ROOT = Path(__file__).parents[3]
 
 
 def _tiny(name: str):
@@ -99,6 +105,33 @@ def test_bytes_and_characters_are_read_one_by_one(name: str) -> None:
     assert len(ids) == 2 + (5 if name == "mini_gpt2_bytes.clm" else 4)
     assert (tokenizer.unk_token_id in ids) == (name == "mini_roberta_chars.mlm")
     assert tokenizer("x" * 999, truncation=True)["input_ids"][-1] == 3
+
+
+def _pretrained(make, folder: Path) -> dict[str, bytes]:
+    setup = Setup(folder, kinds={"pretrain": "tests.doubles.pretraining:run"}, path=(str(ROOT),))
+    outcomes: list[Outcome] = []
+    executor = make(setup)
+    try:
+        executor.run(pretraining_jobs(["mini_*shallow.mlm"]), (), outcomes.append, lambda job: None)
+    finally:
+        executor.close()
+    assert [outcome.ok for outcome in outcomes] == [True], outcomes[0].job["error"]
+    return {path.name: path.read_bytes() for path in (folder / "weights").rglob("*.safetensors")}
+
+
+def test_a_worker_pretrains_a_language_model(tmp_path: Path) -> None:
+    assert list(_pretrained(InlineExecutor, tmp_path)) == ["model.safetensors"]
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_pretrains_the_same_bytes(tmp_path: Path) -> None:
+    from sweeps.cluster.ray_executor import RayExecutor
+
+    def remote(setup: Setup) -> RayExecutor:
+        return RayExecutor(setup, Resources(workers=1), tmp_path / "tune")
+
+    assert _pretrained(remote, tmp_path / "ray") == _pretrained(InlineExecutor, tmp_path / "inline")
 
 
 def test_every_recipe_is_a_job() -> None:
