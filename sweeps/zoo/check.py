@@ -106,45 +106,24 @@ def _repository(model: Model, kind: str, place: str) -> str | None:
 
 
 def _of_hub(model: Model, place: str, kind: str, silent: set[str]) -> Standing:
-    from huggingface_hub.utils import filter_repo_objects
-
     from sweeps.zoo.vision import WEIGHTS
 
-    commit = model.revision if COMMIT.fullmatch(model.revision) else _kept_commit(place, model.revision)
-    if commit is not None and _is_kept(place, commit, WEIGHTS):
+    repository = Repository(f"model {model.name!r}", place)
+    asked = model.revision if COMMIT.fullmatch(model.revision) or kind != "timm" else ""
+    commit, here = repository.kept(asked, WEIGHTS)
+    if commit is not None and here:
         return Standing(replace(model, revision=commit), "cached")
     if "hub" in silent:
         raise ModelError(_SILENT["hub"])
-    repository = Repository(f"model {model.name!r}", place)
-    commit = commit or repository.commit(model.revision)
-    sizes = {file.path: file.size for file in repository.files(commit)}
-    offered = (list(filter_repo_objects(sizes, allow_patterns=pattern)) for pattern in WEIGHTS)
-    weights = next((names for names in offered if names), None)
+    commit = commit or repository.commit(asked)
+    offered = (repository.sizes(commit, [pattern]) for pattern in WEIGHTS)
+    weights = next((sizes for sizes in offered if sizes), None)
     if weights is None:
         raise ModelError(f"{place} must hold {' or '.join(WEIGHTS)}, got none")
-    beside = [name for name in sizes if name.endswith((".json", ".txt", ".model"))] if kind == "transformers" else []
-    wanted = {*weights, *beside, *({"config.json"} & {*sizes})}
+    beside = ["*.json", "*.txt", "*.model"] if kind == "transformers" else ["config.json"]
+    sizes = weights | repository.sizes(commit, beside)
     repository.fetch(commit, ("config.json",))  # the hub lists gated files to everyone: only asking for one tells
-    return Standing(replace(model, revision=commit), "download", sum(sizes[name] for name in wanted))
-
-
-def _kept_commit(place: str, revision: str) -> str | None:
-    """The commit that the cache knows a branch by; nobody is asked."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
-
-    try:
-        found = HfApi().resolve_revision(repo_id=place, revision=revision or "main", local_files_only=True)
-    except (RevisionResolutionError, HFValidationError):
-        return None
-    return str(found.resolved)
-
-
-def _is_kept(place: str, commit: str, weights: Iterable[str]) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(place, "config.json", revision=commit)
-    return isinstance(found, str) and any(any(Path(found).parent.glob(pattern)) for pattern in weights)
+    return Standing(replace(model, revision=commit), "download", sum(sizes.values()))
 
 
 def _of_tf_hub(model: Model, place: str, silent: set[str]) -> Standing:

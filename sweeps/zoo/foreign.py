@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torchvision
 from filelock import FileLock
-from huggingface_hub import constants
 from torch import nn
 
 from sweeps.errors import ModelError, did_you_mean
+from sweeps.hub import offline
 from sweeps.types import Model
 from sweeps.zoo import networks, tfhub
 from sweeps.zoo.bundle import variables
@@ -49,7 +49,7 @@ def from_torchvision(model: Model) -> nn.Module:
     folder = Path(torch.hub.get_dir())
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{target}.lock"):  # the other workers of this machine wait and find the file
-        if model.pretrained and constants.is_offline_mode() and not torchvision_file(weights).is_file():
+        if model.pretrained and offline() and not torchvision_file(weights).is_file():
             raise ModelError(f"model {model.name!r}: {torchvision_file(weights)} must be there while offline "
                              "(HF_HUB_OFFLINE), got nothing; run once where there is a network")  # fmt: skip
         given_weights = weights if model.pretrained else None

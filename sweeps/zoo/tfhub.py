@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from sweeps.errors import ModelError
 from sweeps.fingerprint import file_digest, fingerprint
-from sweeps.hub import ATTEMPTS, BUSY, ROOM
+from sweeps.hub import ATTEMPTS, BUSY, ROOM, offline
 from sweeps.zoo.hub import is_folder
 
 ADDRESS = "https://tfhub.dev"
@@ -89,12 +89,10 @@ def fetch(name: str, place: str) -> Path:
     Raises:
         ModelError: when it cannot be had, in one line.
     """
-    from huggingface_hub import constants
-
     folder = folder_of(place)
     if is_folder(place) or prefix(folder) is not None:
         return folder
-    if constants.is_offline_mode():
+    if offline():
         raise ModelError(f"model {name!r}: {place} must be in {cache()} while offline (HF_HUB_OFFLINE), got nothing; "
                          "run once where there is a network")  # fmt: skip
     cache().mkdir(parents=True, exist_ok=True)
