@@ -27,6 +27,13 @@ ROOM = 100_000_000  # bytes of the disk that a download must leave free
 T = TypeVar("T")
 
 
+def offline() -> bool:
+    """Whether nothing may be asked (HF_HUB_OFFLINE)."""
+    from huggingface_hub import constants
+
+    return bool(constants.is_offline_mode())
+
+
 @dataclass(frozen=True)
 class Repository:
     """A repository of models or data sets, and who asks for it: "model 'x'" or "task 'y'", for messages."""
@@ -52,6 +59,34 @@ class Repository:
                 return HfApi().resolve_revision(**asked, local_files_only=True).resolved
             except RevisionResolutionError:
                 return self._patiently(lambda: HfApi().resolve_revision(**asked).resolved)
+
+    def kept(self, revision: str, patterns: Sequence[str]) -> tuple[str | None, bool]:
+        """The commit that the cache knows a revision by, and whether it holds a file of that; nobody is asked."""
+        from huggingface_hub import HfApi, try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+
+        asked: dict[str, Any] = {"repo_id": self.place, "repo_type": self.kind}
+        commit = revision
+        if not COMMIT.fullmatch(revision):
+            try:
+                known = HfApi().resolve_revision(**asked, revision=revision or "main", local_files_only=True)
+            except (RevisionResolutionError, HFValidationError):
+                return None, False
+            commit = str(known.resolved)
+        found = try_to_load_from_cache(**asked, filename="config.json", revision=commit)
+        here = isinstance(found, str) and any(any(Path(found).parent.glob(pattern)) for pattern in patterns)
+        return commit, here
+
+    def sizes(self, commit: str, patterns: Sequence[str]) -> dict[str, int]:
+        """Bytes of every file of a commit whose name matches.
+
+        Raises:
+            ModelError, DataError: when the hub cannot be asked, in one line.
+        """
+        from huggingface_hub.utils import filter_repo_objects
+
+        known = {file.path: int(file.size) for file in self.files(commit)}
+        return {name: known[name] for name in filter_repo_objects(known, allow_patterns=list(patterns))}
 
     def fetch(self, commit: str, patterns: Sequence[str]) -> Path:
         """The folder with the files of a commit whose names match; only what is missing is downloaded.

@@ -91,7 +91,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),
         ("input_size", _INT), ("upstream", _TEXT), ("upstream_size", _INT), ("upstream_accuracy", _REAL),
         ("released", _REAL), ("pretrained", _BOOL), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
-        ("modality", _TEXT),
+        ("modality", _TEXT), ("substitute", _TEXT),
     ],
     "tasks": [
         ("task", _TEXT), ("source", _TEXT), ("group", _TEXT), ("classes", _INT), ("train", _INT), ("val", _INT),

@@ -21,6 +21,8 @@ LOADERS: Mapping[str, str] = {
     "timm": "sweeps.zoo.vision",
     "local-dir": "sweeps.zoo.vision",
     "hf-hub": "sweeps.zoo.vision",
+    "tf-hub": "sweeps.zoo.vision",
+    "torchvision": "sweeps.zoo.vision",
     "factory": "sweeps.zoo.vision",
     "transformers": "sweeps.zoo.language",
 }
