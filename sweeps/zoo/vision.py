@@ -57,6 +57,11 @@ class VisionModel:
     parameters: int
 
     @property
+    def body(self) -> nn.Module:
+        """The module."""
+        return self.module
+
+    @property
     def device(self) -> torch.device:
         """Where it is."""
         return self.mean.device
@@ -100,6 +105,7 @@ class Pixels:
     images: torch.Tensor
     labels: torch.Tensor
     model: VisionModel
+    longest = None
 
     def __len__(self) -> int:
         return len(self.images)

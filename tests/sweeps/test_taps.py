@@ -9,7 +9,8 @@ from torch import nn
 import sweeps.zoo.mini  # noqa: F401
 from sweeps.errors import ModelError
 from sweeps.zoo.mini import NAMES
-from sweeps.zoo.taps import extract, find_taps, paper_taps
+from sweeps.zoo.listen import extract
+from sweeps.zoo.taps import find_taps, paper_taps
 from taskrel.head2toe import head2toe_score, plan
 from tests.oracles.head2toe import pooled
 
