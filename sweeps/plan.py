@@ -150,7 +150,10 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
 def _head2toe(config: SweepConfig, asked: Head2Toe, model: Model, task: Task) -> list[Job]:
     """The selection, and the fine-tunings that start from it."""
     embed = _embed(config, model, task)
-    settings = asked.model_dump(mode="json", exclude={"finetune"}) | {"seed": config.seed, "embed": dict(embed.settings)}
+    settings = asked.model_dump(mode="json", exclude={"finetune"}) | {
+        "seed": config.seed,
+        "embed": dict(embed.settings),
+    }
     tried = len(asked.sizes) * len(asked.penalties) * (asked.folds + 1)
     cost = 2 * forward_seconds(config, model) * sum(task.sizes.values()) + 0.3 * tried
     selection = Job("head2toe", HEAD2TOE, model, task, settings, needs=(embed.id,), cost=cost)

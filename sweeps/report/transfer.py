@@ -22,7 +22,11 @@ from taskrel.paired import paired
 from taskrel.regret import relative_regret
 
 METHODS = ("linear", "head2toe", "head2toe-ft", "fine-tuning")
-DRAWN = (("fine-tuning", "s", "muted", ""), ("head2toe-ft", "D", "accent", ""), ("head2toe", "o", "accent", "accent"))  # mark, edge, inside
+DRAWN = (
+    ("fine-tuning", "s", "muted", ""),
+    ("head2toe-ft", "D", "accent", ""),
+    ("head2toe", "o", "accent", "accent"),
+)  # mark, edge, inside
 _POINTS = FuncFormatter(lambda value, _: f"{100 * value:g}")
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -120,8 +124,10 @@ def said(rows: Sequence[Row]) -> list[str]:
     over = versus(rows, "head2toe", "linear")
     if over is None:
         return []
-    lines = [f"Head2Toe gains {over.text} over a linear head on the last layer, mean over "
-             f"{words.count(over.tasks, 'task')} (p = {words.real(over.p_value)}); it is better on {over.better}."]
+    lines = [
+        f"Head2Toe gains {over.text} over a linear head on the last layer, mean over "
+        f"{words.count(over.tasks, 'task')} (p = {words.real(over.p_value)}); it is better on {over.better}."
+    ]
     for method in ("head2toe", "head2toe-ft"):
         beside = versus(rows, method, "fine-tuning")
         if beside is not None:
@@ -141,18 +147,15 @@ def _where(rows: Sequence[Row]) -> list[str]:
     gained = {(task, model): gain for task, model, gain in _gains(rows, "head2toe", "linear")}
     heads = {(row["task"], row["model"]): row for row in rows if row["method"] == "linear"}
     lines = []
-    for column, name in (("accuracy", "the accuracy of the linear head"),
-                         ("affinity", "domain affinity, the linear accuracy less that of training from scratch")):
-        cells = [cell for cell in gained if heads[cell][column] is not None]
-        found = correlation(np.array([heads[cell][column] for cell in cells]),
-                            np.array([gained[cell] for cell in cells]), "pearson").value if len(cells) > 2 else None
+    for column, name in (("accuracy", "the linear accuracy"), ("affinity", "the affinity of the task")):
+        known = [(heads[cell][column], gain) for cell, gain in gained.items() if heads[cell][column] is not None]
+        below, above = np.array(known).T if known else (np.empty(0), np.empty(0))
+        found = correlation(below, above, "pearson").value if len(known) > 2 else None
         if found is not None:
-            lines.append(f"The correlation of that gain with {name}, is {words.real(found)} over models and tasks."
-                         if column == "affinity" else
-                         f"The correlation of that gain with {name} is {words.real(found)} over models and tasks: it is "
-                         f"{'larger' if found < 0 else 'not larger'} where that is weak.")  # fmt: skip
+            lines.append(f"That gain is {'larger' if found < 0 else 'not larger'} where {name} is low: their "
+                         f"correlation over models and tasks is {words.real(found)}.")  # fmt: skip
     if lines:
-        lines[-1] += " Part of this is mechanical: both hold the linear accuracy, with opposite signs."
+        lines[-1] += " Part of it is mechanical: both sides hold the linear accuracy, with opposite signs."
     return lines
 
 

@@ -28,7 +28,8 @@ class Listener:
 
     def __init__(self, model: nn.Module, taps: Sequence[Tap], plans: Sequence[Sequence[Plan]]) -> None:
         self.model, self.taps, self.plans = model, taps, plans
-        self._examples, self._mask = 0, None
+        self._examples = 0
+        self._mask: Tensor | None = None
         self._heard: list[list[Tensor] | None] = []
         self._hooks = ExitStack()
 
@@ -37,7 +38,9 @@ class Listener:
             self._hooks.enter_context(hook(self.model.get_submodule(tap.module), tap.which, partial(self._hear, place)))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._hooks.close()
 
     def __call__(self, batch: Batch) -> list[list[Tensor]]:

@@ -39,3 +39,12 @@ def kept_logits(blocks, kept, weights, bias):
         parts = [x[[c for c in kept if owner[c] == layer]] for layer in range(len(blocks))]
         rows.append(np.concatenate([part / np.linalg.norm(part) for part in parts if len(part)]) @ weights.T + bias)
     return np.array(rows)
+
+
+def ridge(x, onehot, penalty, others):
+    """[m, C] of least squares with a free bias, by its normal equations on the features."""
+    mean, share = x.mean(axis=0), onehot.mean(axis=0)
+    centred = x - mean
+    weights = np.linalg.solve(centred.T @ centred / len(x) + penalty * np.eye(x.shape[1]),
+                              centred.T @ (onehot - share) / len(x))  # fmt: skip
+    return (others - mean) @ weights + share
