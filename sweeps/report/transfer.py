@@ -152,8 +152,8 @@ def _where(rows: Sequence[Row]) -> list[str]:
         below, above = np.array(known).T if known else (np.empty(0), np.empty(0))
         found = correlation(below, above, "pearson").value if len(known) > 2 else None
         if found is not None:
-            lines.append(f"That gain is {'larger' if found < 0 else 'not larger'} where {name} is low: their "
-                         f"correlation over models and tasks is {words.real(found)}.")  # fmt: skip
+            lines.append(f"The correlation of that gain with {name} is {words.real(found)} over models and tasks "
+                         "(below zero: it is larger where that is low).")  # fmt: skip
     if lines:
         lines[-1] += " Part of it is mechanical: both sides hold the linear accuracy, with opposite signs."
     return lines
