@@ -133,7 +133,7 @@ def test_transformers_text_with_padding():
     assert sum(name.startswith("encoder.layer.1.") for name in one[32].names) == 4
     short = {"input_ids": ids[:, :8], "attention_mask": mask[:, :8]}
     with pytest.raises(ModelError, match="per example"):
-        extract(model, [{"input_ids": ids, "attention_mask": mask}, short], (32,))
+        extract(model, [short, {"input_ids": ids, "attention_mask": mask}], (32,))
 
 
 def test_texts_of_any_length_in_any_batch_give_what_padding_to_the_longest_gives():
