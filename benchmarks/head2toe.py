@@ -33,7 +33,8 @@ import torch
 from torch import Tensor
 
 import sweeps.zoo.mini  # noqa: F401  registers the embedded models
-from sweeps.zoo.taps import extract, find_taps
+from sweeps.zoo.listen import extract
+from sweeps.zoo.taps import find_taps
 from taskrel.head2toe import CrossValidation, Layers, Search, cross_validate
 
 MODELS = {

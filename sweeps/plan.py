@@ -9,10 +9,9 @@ from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
 from sweeps.settings import EARLY, VIEWS, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
 from sweeps.types import Job, Model, Row, Task
-from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
+from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, HEAD2TOE_FT, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
-TAPPED = ("image",)  # through whose models intermediate layers are read
 EVALUATED = 3  # training one image costs about as much as this many forward passes
 
 
@@ -37,8 +36,8 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
     if config.bound is not None:
         jobs += bounds(config, config.bound, scored, by_name)
     if config.head2toe is not None:
-        jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(scored, tasks)
-                 if model.modality in TAPPED]  # fmt: skip
+        for model, task in pairs(scored, tasks):
+            jobs += _head2toe(config, config.head2toe, model, task)
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -160,12 +159,26 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
     return jobs
 
 
-def _head2toe(config: SweepConfig, asked: Head2Toe, model: Model, task: Task) -> Job:
+def _head2toe(config: SweepConfig, asked: Head2Toe, model: Model, task: Task) -> list[Job]:
+    """The selection, and the fine-tunings that start from it."""
     embed = _embed(config, model, task)
-    settings = asked.model_dump(mode="json") | {"seed": config.seed, "embed": dict(embed.settings)}
+    settings = asked.model_dump(mode="json", exclude={"finetune"}) | {
+        "seed": config.seed,
+        "embed": dict(embed.settings),
+    }
     tried = len(asked.sizes) * len(asked.penalties) * (asked.folds + 1)
     cost = 2 * forward_seconds(config, model) * sum(task.sizes.values()) + 0.3 * tried
-    return Job("head2toe", HEAD2TOE, model, task, settings, needs=(embed.id,), cost=cost)
+    selection = Job("head2toe", HEAD2TOE, model, task, settings, needs=(embed.id,), cost=cost)
+    if asked.finetune == "no":
+        return [selection]
+    if config.finetune is None:
+        raise ConfigError("head2toe.finetune must have a section [finetune], whose recipe it follows, got none")
+    shared = {**finetune_settings(config, task, 0), "origin": "head2toe", "start": asked.finetune, "head2toe": settings}
+    return [selection] + [
+        Job("head2toe_ft", HEAD2TOE_FT, model, task, {**shared, "learning_rate": rate}, needs=(selection.id,),
+            cost=2 * finetune_seconds(config, model, task))
+        for rate in config.finetune.recipe(task.modality).learning_rates
+    ]  # fmt: skip
 
 
 def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:

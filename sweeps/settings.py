@@ -214,11 +214,14 @@ class Search(Range):
 
 
 class Head2Toe(Frozen):
-    """A linear head on selected features of all layers, beside one on the last layer; image models only.
+    """A linear head on selected features of all layers, beside one on the last layer.
 
     Several values of a setting are chosen among by cross-validation on the training part. The defaults are the paper's
     middle target size and one small setting; its whole search is three sizes, two penalties, eleven fractions, two
     rates and two lengths.
+
+    ``finetune`` trains head and model on what was selected too, by the recipe and the learning rates of [finetune]:
+    from the fitted head, or from a fresh one as in the paper.
     """
 
     sizes: tuple[PositiveInt, ...] = (512,)
@@ -227,6 +230,7 @@ class Head2Toe(Frozen):
     rates: tuple[PositiveFloat, ...] = (0.1,)
     steps: tuple[PositiveInt, ...] = (5000,)
     folds: Annotated[int, Field(ge=2)] = 5
+    finetune: Literal["no", "fitted", "fresh"] = "no"
 
 
 class TauSearch(Frozen):

@@ -12,6 +12,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "task2vec": "sweeps.jobs.task2vec:run",
         "bound": "sweeps.jobs.bound:run",
         "head2toe": "sweeps.jobs.head2toe:run",
+        "head2toe_ft": "sweeps.jobs.head2toe_ft:run",
         "tau_trial": "sweeps.jobs.bound:trial",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",

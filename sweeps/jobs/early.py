@@ -45,7 +45,8 @@ def _accuracy(job: Job, context: Context, rate: float, repeat: int) -> float | N
     settings = dict(job.settings) | {
         "learning_rate": rate, "seed": 1000 * job.settings["seed"] + repeat, "schedule": "constant", "evaluations": 1,
     }  # fmt: skip
+    loaded = context.model(job.model, classes=len(job.task.classes), settings=settings)
     try:
-        return [point.val_accuracy for point in FineTuning(context, job.model, job.task, settings).points()][-1]
+        return [point.val_accuracy for point in FineTuning(context, loaded, job.task, settings).points()][-1]
     except Diverged:
         return None

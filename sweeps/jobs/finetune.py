@@ -9,7 +9,8 @@ import contextlib
 import math
 import resource
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch.nn import functional as F
@@ -18,7 +19,7 @@ from sweeps.errors import ModelError
 from sweeps.jobs.context import Context
 from sweeps.jobs.recipes import learning_rate_at, optimiser
 from sweeps.jobs.runs import diverged, ended, evaluation_steps, run_row
-from sweeps.types import Job, Model, Point, Row, Task
+from sweeps.types import Job, Point, Row, Task
 from sweeps.zoo.load import Examples
 from taskrel.heads import batch_stream
 
@@ -29,13 +30,22 @@ class Diverged(ArithmeticError):
     """The training loss is no longer finite: an observation about the learning rate, not a fault."""
 
 
+class Trainable(Protocol):
+    """What is trained: a :class:`sweeps.zoo.load.Loaded`, or one with another head on it."""
+
+    @property
+    def module(self) -> torch.nn.Module: ...
+    @property
+    def device(self) -> torch.device: ...
+    def examples(self, task: Task, split: str, cache: Path) -> Examples: ...
+    def logits(self, inputs: Any) -> torch.Tensor: ...
+
+
 class FineTuning:
     """One fine-tuning, advanced from evaluation to evaluation so that a search can stop it in between."""
 
-    def __init__(self, context: Context, model: Model, task: Task, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
-        self.context, self.model, self.task = context, model, task
-        self.loaded = context.model(model, classes=len(task.classes), settings=settings)
+    def __init__(self, context: Context, loaded: Trainable, task: Task, settings: Mapping[str, Any]) -> None:
+        self.context, self.loaded, self.task, self.settings = context, loaded, task, settings
         self.piece, self.looked = settings["batch"], EVALUATION_BATCH  # examples at a time: halved until they fit
         if self.loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -47,7 +57,7 @@ class FineTuning:
             Diverged: when the loss of a batch is NaN or infinite.
         """
         settings, module, device = self.settings, self.loaded.module, self.loaded.device
-        examples = self.context.examples(self.task, "train", self.loaded)
+        examples = self.loaded.examples(self.task, "train", self.context.cache)
         labels = examples.labels.to(device)
         torch.manual_seed(settings["seed"])
         descent = optimiser(list(module.parameters()), settings)
@@ -80,7 +90,7 @@ class FineTuning:
 
     def accuracy(self, split: str) -> float:
         """Share of a split that the model in its present state gets right, in [0, 1]."""
-        examples = self.context.examples(self.task, split, self.loaded)
+        examples = self.loaded.examples(self.task, split, self.context.cache)
         self.loaded.module.eval()
         while True:
             with torch.inference_mode(), contextlib.suppress(torch.OutOfMemoryError):
@@ -98,8 +108,8 @@ class FineTuning:
             ModelError: when not even one example fits.
         """
         if size == 1:
-            raise ModelError(f"model {self.model.name!r} must fit into the device's memory, it runs out of memory at "
-                             "one example; lower embed.image_size or use a larger device")  # fmt: skip
+            raise ModelError("a fine-tuning must fit into the device's memory, it runs out of memory at one example; "
+                             "lower embed.image_size or use a larger device")  # fmt: skip
         self.loaded.module.zero_grad(set_to_none=True)
         if self.loaded.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -122,7 +132,11 @@ class FineTuning:
 
 def run(job: Job, context: Context) -> dict[str, list[Row]]:
     """Fine-tune to the end; a divergence is a row with null accuracies and the reason."""
-    stages = advance(job, context)
+    return to_the_end(advance(job, context))
+
+
+def to_the_end(stages: Generator[Point, None, dict[str, list[Row]]]) -> dict[str, list[Row]]:
+    """What the last stage returns."""
     while True:
         try:
             next(stages)
@@ -132,8 +146,13 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
 
 def advance(job: Job, context: Context) -> Generator[Point, None, dict[str, list[Row]]]:
     """The same in stages: yields a point after each evaluation and returns the rows after the last."""
+    loaded = context.model(job.model, classes=len(job.task.classes), settings=job.settings)
+    return (yield from measure(job, FineTuning(context, loaded, job.task, job.settings)))
+
+
+def measure(job: Job, tuning: FineTuning) -> Generator[Point, None, dict[str, list[Row]]]:
+    """The stages of a fine-tuning and its row."""
     points: list[Point] = []
-    tuning = FineTuning(context, job.model, job.task, job.settings)
     try:
         for point in tuning.points():
             points.append(point)

@@ -90,7 +90,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
         "relatedness": relatedness.agreement(related, linear, cells.rows, evidence.task_names, evidence.pool),
-        "transfer": transfer.transfer(evidence.head2toe, cells.rows, evidence.scratch),
+        "transfer": transfer.transfer(evidence.head2toe, cells.rows, evidence.scratch, evidence.head2toe_ft),
         "proxies": trust(cells, evidence.task_names, views, question),
         "neighbours": near,
         "answer": answers(picked, ground, strategy=answer_strategy, budget=answer_budget),

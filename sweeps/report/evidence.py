@@ -11,7 +11,19 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "finetune", "search", "confirm")
+ORDER = (
+    "embed",
+    "score",
+    "early",
+    "task2vec",
+    "bound",
+    "tau",
+    "head2toe",
+    "head2toe_ft",
+    "finetune",
+    "search",
+    "confirm",
+)
 STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
 
@@ -64,6 +76,7 @@ class Evidence:
     embeddings: list[Row] = field(default_factory=list)
     bounds: list[Row] = field(default_factory=list)
     head2toe: list[Row] = field(default_factory=list)
+    head2toe_ft: list[Row] = field(default_factory=list)
 
     @cached_property
     def task_names(self) -> list[str]:
@@ -172,17 +185,19 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
     """Read the store."""
     plan = store.rows("plan")
     planned = {row["job"] for row in plan}
+    runs = planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned)
     return Evidence(
         models=store.rows("models"),
         tasks=store.rows("tasks"),
         plan=plan,
         jobs=[row for row in store.rows("jobs") if row["job"] in planned or _search(row) in planned],
         scores=planned_only(_scores(store), planned),
-        runs=planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned),
+        runs=[row for row in runs if row["origin"] != "head2toe"],
         faults=faults or {},
         embeddings=planned_only(store.rows("embeddings"), planned),
         bounds=planned_only(store.rows("bounds"), planned),
         head2toe=planned_only(store.rows("head2toe"), planned),
+        head2toe_ft=[row for row in runs if row["origin"] == "head2toe"],
     )
 
 

@@ -315,7 +315,7 @@ def _layers(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     lead = "Head2Toe: a linear head on selected features of all layers, beside one on the last layer and fine-tuning."
     shares = transfer.layers([row for row in evidence.head2toe if row["model"] in evidence.pool], evidence.task_names)
     return Section("layers", title, lead, notes=transfer.said(found),
-                   pictures=_pictures(transfer.gains(found, evidence.task_names)),
+                   table=transfer.summary(found), pictures=_pictures(transfer.gains(found, evidence.task_names)),
                    folded=[Folded("Which layers are kept", _markup(shares))] if shares else [],
                    more=[transfer.table(found, evidence.task_names)])  # fmt: skip
 

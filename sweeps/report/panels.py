@@ -18,7 +18,8 @@ from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
-           "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "finetune": "s-other-3",
+           "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
+           "finetune": "s-other-3",
            "search": "s-other-4", "confirm": "s-other-5"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))

@@ -1,7 +1,9 @@
 """Linear head, Head2Toe and fine-tuning side by side: rows of ``transfer``, scores and pictures."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.report import words
+from sweeps.report.cells import best_rate
 from sweeps.report.ink import colour, tip
 from sweeps.report.labels import short_names
 from sweeps.report.panels import grid, panel_title
@@ -18,8 +21,12 @@ from taskrel.correlation import correlation
 from taskrel.paired import paired
 from taskrel.regret import relative_regret
 
-METHODS = ("linear", "head2toe", "fine-tuning")
-DRAWN = (("fine-tuning", "s", "muted", ""), ("head2toe", "o", "accent", "accent"))  # mark, edge, inside
+METHODS = ("linear", "head2toe", "head2toe-ft", "fine-tuning")
+DRAWN = (
+    ("fine-tuning", "s", "muted", ""),
+    ("head2toe-ft", "D", "accent", ""),
+    ("head2toe", "o", "accent", "accent"),
+)  # mark, edge, inside
 _POINTS = FuncFormatter(lambda value, _: f"{100 * value:g}")
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -34,14 +41,21 @@ def scores(found: Iterable[Row]) -> list[Row]:
     ]  # fmt: skip
 
 
-def transfer(found: Sequence[Row], accuracies: Iterable[Row], scratch: Iterable[str]) -> list[Row]:
+def transfer(found: Sequence[Row], accuracies: Iterable[Row], scratch: Iterable[str], deep: Iterable[Row] = (),
+             ) -> list[Row]:  # fmt: skip
     """A row per task, model and method: test accuracy, cost, bytes to keep, and what is lost to the best of all.
+
+    The cost is that of one choice among the settings of the sweep: the repeats of fine-tuning are not added up.
 
     Args:
         found: rows of ``head2toe``.
         accuracies: rows of ``accuracies``.
         scratch: models that start from random weights; the best of them says how near a task is to a model's source.
+        deep: rows of ``runs`` that fine-tune what Head2Toe selected; the best by validation counts.
     """
+    deeper: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for run in deep:
+        deeper[run["task"], run["model"]].append(run)
     tuned = {(row["task"], row["model"]): row for row in accuracies if row["accuracy"] is not None}
     baselines = set(scratch)
     alone: dict[str, float] = {}
@@ -58,9 +72,15 @@ def transfer(found: Sequence[Row], accuracies: Iterable[Row], scratch: Iterable[
         rows.append({**shared, "method": "head2toe", "accuracy": row["test_accuracy"],
                      "seconds": row["extract_seconds"] + row["select_seconds"],
                      "bytes": row["stored_bytes"]})  # fmt: skip
+        if (best_run := best_rate(deeper[task, model])) is not None:
+            spent = sum(run["seconds"] or 0.0 for run in deeper[task, model])
+            rows.append({**shared, "method": "head2toe-ft", "accuracy": best_run["test_accuracy"],
+                         "seconds": row["extract_seconds"] + row["select_seconds"] + spent,
+                         "bytes": row["model_bytes"] + row["stored_bytes"]})  # fmt: skip
         if (task, model) in tuned:
             whole = tuned[task, model]
-            rows.append({**shared, "method": "fine-tuning", "accuracy": whole["accuracy"], "seconds": whole["seconds"],
+            rows.append({**shared, "method": "fine-tuning", "accuracy": whole["accuracy"],
+                         "seconds": whole["seconds"] / len(whole["repeats"]),
                          "bytes": row["model_bytes"] + row["linear_bytes"]})  # fmt: skip
     best: dict[str, float] = {}
     for row in rows:
@@ -71,31 +91,100 @@ def transfer(found: Sequence[Row], accuracies: Iterable[Row], scratch: Iterable[
     return rows
 
 
+class Versus(NamedTuple):
+    """One method against another over the tasks, each the mean over the models that have both."""
+
+    tasks: int
+    better: int
+    mean: float
+    low: float | None
+    high: float | None
+    p_value: float
+
+    @property
+    def text(self) -> str:
+        """``6.6 points [2.4, 10.9]``."""
+        return f"{words.points(self.mean)} points {words.interval(self.low, self.high)}".rstrip()
+
+
+def versus(rows: Sequence[Row], method: str, other: str) -> Versus | None:
+    """What a method gains over another, with its interval over resampled tasks; None where no cell has both."""
+    found = _gains(rows, method, other)
+    tasks = sorted({task for task, _, _ in found})
+    if not tasks:
+        return None
+    means = np.array([fmean(gain for task, _, gain in found if task == name) for name in tasks])
+    test = paired(-means[None], np.zeros(len(means)))
+    low, high = (-float(end) if np.isfinite(end) else None for end in test.ends[0, ::-1])
+    return Versus(len(tasks), int((means > 0).sum()), float(means.mean()), low, high, float(test.p_value[0]))
+
+
 def said(rows: Sequence[Row]) -> list[str]:
     """What the methods come to, in sentences."""
-    gains = _gains(rows)
-    if not gains:
+    over = versus(rows, "head2toe", "linear")
+    if over is None:
         return []
-    tasks = sorted({task for task, _, _ in gains})
-    each = [[gain for task, _, gain in gains if task == name] for name in tasks]
-    means = np.array([fmean(one) for one in each])
-    test = paired(-means[None], np.zeros(len(means)))
-    low, high = (-100 * test.ends[0, 1], -100 * test.ends[0, 0])
-    within = f" [{low:.1f}, {high:.1f}]" if np.isfinite(low) else ""
-    lines = [f"Head2Toe gains {words.points(float(means.mean()))} points{within} over a linear head on the last layer, "
-             f"mean over {words.count(len(tasks), 'task')} (p = {words.real(float(test.p_value[0]))}); it is better on "
-             f"{int((means > 0).sum())}."]  # fmt: skip
-    linear = np.array([row["accuracy"] for row in rows if row["method"] == "linear"])
-    weak = correlation(linear, np.array([gain for _, _, gain in gains]), "pearson").value
-    if weak is not None:
-        lines.append(f"Where the linear head is weak the gain is {'larger' if weak < 0 else 'not larger'}: its "
-                     f"correlation with the linear accuracy is {words.real(weak)} over models and tasks (partly "
-                     "mechanical: the same noise with opposite signs).")  # fmt: skip
-    cost, room = _ratio(rows, "seconds"), _ratio(rows, "bytes")
+    lines = [
+        f"Head2Toe gains {over.text} over a linear head on the last layer, mean over "
+        f"{words.count(over.tasks, 'task')} (p = {words.real(over.p_value)}); it is better on {over.better}."
+    ]
+    for method in ("head2toe", "head2toe-ft"):
+        beside = versus(rows, method, "fine-tuning")
+        if beside is not None:
+            lines.append(f"{words.method(method)} less fine-tuning is {beside.text} "
+                         f"(p = {words.real(beside.p_value)}); it is better on {beside.better} of "
+                         f"{words.count(beside.tasks, 'task')}.")  # fmt: skip
+    lines += _where(rows)
+    cost, room = (ratio(rows, "head2toe", column) for column in ("seconds", "bytes"))
     if cost is not None and room is not None:
-        lines.append(f"Against fine-tuning it takes {words.percent(cost)} of the time and keeps {words.percent(room)} "
-                     "of the bytes per task.")  # fmt: skip
+        lines.append(f"Against fine-tuning Head2Toe takes {words.percent(cost)} of the time and keeps "
+                     f"{words.percent(room)} of the bytes per task.")  # fmt: skip
     return lines
+
+
+def _where(rows: Sequence[Row]) -> list[str]:
+    """Where Head2Toe gains: with what the gain over the linear head goes together."""
+    gained = {(task, model): gain for task, model, gain in _gains(rows, "head2toe", "linear")}
+    heads = {(row["task"], row["model"]): row for row in rows if row["method"] == "linear"}
+    lines = []
+    for column, name in (("accuracy", "the linear accuracy"), ("affinity", "the affinity of the task")):
+        known = [(heads[cell][column], gain) for cell, gain in gained.items() if heads[cell][column] is not None]
+        below, above = np.array(known).T if known else (np.empty(0), np.empty(0))
+        found = correlation(below, above, "pearson").value if len(known) > 2 else None
+        if found is not None:
+            lines.append(f"The correlation of that gain with {name} is {words.real(found)} over models and tasks "
+                         "(below zero: it is larger where that is low).")  # fmt: skip
+    if lines:
+        lines[-1] += " Part of it is mechanical: both sides hold the linear accuracy, with opposite signs."
+    return lines
+
+
+def summary(rows: Sequence[Row]) -> Table:
+    """Every method over all tasks: accuracy, gain over the linear head and over fine-tuning, cost, room."""
+    columns = [Column("method"), Column("accuracy", True, "mean over tasks and models"),
+               Column("over linear", True, "points, with the interval over tasks"), Column("p", True),
+               Column("over fine-tuning", True, "points, with the interval over tasks"),
+               Column("best of all", True, "tasks on which its best model is the best of all methods"),
+               Column("time", True, "of fine-tuning"), Column("kept per task", True, "of fine-tuning")]  # fmt: skip
+    tasks, entries = list(dict.fromkeys(row["task"] for row in rows)), []
+    for method in METHODS:
+        here = [row for row in rows if row["method"] == method]
+        if not here:
+            continue
+        mean = fmean(fmean(row["accuracy"] for row in here if row["task"] == task)
+                     for task in tasks if any(row["task"] == task for row in here))  # fmt: skip
+        first, last = versus(rows, method, "linear"), versus(rows, method, "fine-tuning")
+        leads = len({row["task"] for row in here if row["regret"] == 0})
+        cost, room = ratio(rows, method, "seconds"), ratio(rows, method, "bytes")
+        own = method == "linear"
+        entries.append([
+            Entry(words.method(method), METHODS.index(method)), Entry(words.percent(mean), mean, "strong"),
+            Entry("" if own or first is None else first.text, first.mean if first else 0.0),
+            Entry("" if own or first is None else words.real(first.p_value), first.p_value if first else 1.0),
+            Entry("" if method == "fine-tuning" or last is None else last.text, last.mean if last else 0.0),
+            Entry(str(leads), leads), Entry(words.percent(cost), cost or 0.0), Entry(words.percent(room), room or 0.0),
+        ])  # fmt: skip
+    return Table("The methods over all tasks", columns, entries)
 
 
 def gains(rows: Sequence[Row], tasks: Sequence[str]) -> str:
@@ -124,7 +213,7 @@ def gains(rows: Sequence[Row], tasks: Sequence[str]) -> str:
         axes.xaxis.set_major_formatter(_PERCENT)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(MaxNLocator(3))
-        mean = [gain for one, _, gain in _gains(rows) if one == task]
+        mean = [gain for one, _, gain in _gains(rows, "head2toe", "linear") if one == task]
         panel_title(axes, titles[task], f"mean {100 * fmean(mean):+.1f}" if mean else "")
 
     key = [Line2D([], [], color=colour(tint), marker=shape, linewidth=0, label=words.method(method),
@@ -180,24 +269,22 @@ def table(rows: Sequence[Row], tasks: Sequence[str]) -> Table:
                     Entry(words.percent(best["relative_regret"]), best["relative_regret"]),
                     Entry(words.duration(spent), spent or 0.0), Entry(words.magnitude(best["bytes"]), best["bytes"]),
                 ])  # fmt: skip
-    return Table("Linear head, Head2Toe and fine-tuning", columns, entries)
+    return Table("The methods on every task", columns, entries)
 
 
-def _gains(rows: Sequence[Row]) -> list[tuple[str, str, float]]:
-    """(task, model, accuracy of Head2Toe less that of the linear head)."""
+def _gains(rows: Sequence[Row], method: str, other: str) -> list[tuple[str, str, float]]:
+    """(task, model, accuracy of a method less that of another)."""
     cells = {(row["task"], row["model"], row["method"]): row["accuracy"] for row in rows}
-    return [(task, model, cells[task, model, "head2toe"] - linear)
-            for (task, model, method), linear in cells.items() if method == "linear"]  # fmt: skip
+    return [(task, model, accuracy - cells[task, model, other]) for (task, model, name), accuracy in cells.items()
+            if name == method and (task, model, other) in cells]  # fmt: skip
 
 
-def _ratio(rows: Sequence[Row], column: str) -> float | None:
-    """Mean of Head2Toe over mean of fine-tuning, where both are there."""
-    both = [{row["method"]: row[column] for row in rows if (row["task"], row["model"]) == cell}
-            for cell in {(row["task"], row["model"]) for row in rows}]  # fmt: skip
-    known = [each for each in both if each.get("fine-tuning") and each.get("head2toe") is not None]
-    if not known:
-        return None
-    return sum(each["head2toe"] for each in known) / sum(each["fine-tuning"] for each in known)
+def ratio(rows: Sequence[Row], method: str, column: str) -> float | None:
+    """Total of a method over total of fine-tuning, where both are there."""
+    cells = {(row["task"], row["model"], row["method"]): row[column] for row in rows}
+    known = [(value, cells[task, model, "fine-tuning"]) for (task, model, name), value in cells.items()
+             if name == method and value is not None and cells.get((task, model, "fine-tuning"))]  # fmt: skip
+    return sum(own for own, _ in known) / sum(whole for _, whole in known) if known else None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

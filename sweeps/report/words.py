@@ -132,7 +132,7 @@ def proxy(name: str) -> str:
 
 def method(name: str) -> str:
     """How people write a way of transfer."""
-    return {"linear": "linear head", "head2toe": "Head2Toe"}.get(name, name)
+    return {"linear": "linear head", "head2toe": "Head2Toe", "head2toe-ft": "Head2Toe-FT"}.get(name, name)
 
 
 def trust(rows: Sequence[Row]) -> list[str]:

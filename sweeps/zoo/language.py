@@ -111,6 +111,11 @@ class LanguageModel:
     source: nn.Module | None = None
 
     @property
+    def body(self) -> nn.Module:
+        """The trunk."""
+        return self.module.trunk
+
+    @property
     def head(self) -> nn.Module | None:
         """The new linear head."""
         return self.module.head
@@ -165,6 +170,11 @@ class Texts:
     tokens: Tokens
     labels: torch.Tensor
     model: LanguageModel
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text."""
+        return int(self.tokens.lengths.max())
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,4 +1,4 @@
-"""Where to listen inside any timm or transformers model, and the one forward pass that pools what is heard.
+"""Where to listen inside any timm or transformers model; `sweeps.zoo.listen` does it.
 
 No list of models: a tap is what enters a layer with weights (a convolution or a linear layer), for that is what a
 linear head could have seen there; then what enters the first block, the last map, what enters the classifier, and the
@@ -7,17 +7,16 @@ output. On timm's pre-activation ResNets this is the list of the Head2Toe paper;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sweeps.errors import ModelError
-from taskrel.head2toe.layers import Layers
-from taskrel.head2toe.pooling import Plan, ZeroPool, plan, pool
 
 Batch = Tensor | Mapping[str, Tensor]
 Layout = Literal["NC", "NLC", "NCHW", "NHWC"]
@@ -72,18 +71,19 @@ class _Heard:
         return self.tensor.data_ptr(), self.tensor.numel(), self.version
 
 
-def find_taps(model: nn.Module, sample: Batch, *, blocks: bool = False) -> list[Tap]:
+def find_taps(model: nn.Module, sample: Batch, *, blocks: bool = False, tokens: int | None = None) -> list[Tap]:
     """The intermediate representations of a model, in the order of its forward pass.
 
     Args:
         model: in evaluation mode.
         sample: two or more examples as the model takes them: a tensor, or a mapping of keyword arguments.
         blocks: True listens at the outputs of blocks instead of inside them: fewer taps, less time and space.
+        tokens: of the longest text of a task, when the sample may be shorter.
 
     Raises:
         ModelError: nothing to listen to, or a map whose channels cannot be told from its sides.
     """
-    examples = _size(sample)
+    examples = size(sample)
     heard = [each for each in _trace(model, sample) if each.tensor.shape[0] == examples]
     inner = _innermost_blocks(model)
     weighty = {name for name, module in model.named_modules() if _weighty(module)}
@@ -103,7 +103,7 @@ def find_taps(model: nn.Module, sample: Batch, *, blocks: bool = False) -> list[
             wanted.append(_tap(each, heard))
     if not wanted:
         raise ModelError(f"model must have a layer to listen to, got {type(model).__name__}")
-    return wanted
+    return [_stretched(tap, sample, tokens) for tap in wanted] if tokens else wanted
 
 
 def paper_taps(model: nn.Module, sample: Batch) -> list[Tap]:
@@ -146,102 +146,6 @@ def paper_taps(model: nn.Module, sample: Batch) -> list[Tap]:
     return taps + ends
 
 
-def extract(
-    model: nn.Module, batches: Iterable[Batch], sizes: Sequence[int], *, taps: Sequence[Tap] | None = None,
-    zero_pool: ZeroPool = "one",
-) -> dict[int, Layers]:  # fmt: skip
-    """Every tap pooled to every target size, in one forward pass; raw taps are pooled where they arise and let go.
-
-    Args:
-        model: in evaluation mode, on the device of the batches.
-        batches: of any lengths of at least 1: image tensors, or mappings of keyword arguments of one sequence length,
-            whose `attention_mask` tells text from padding.
-        sizes: target numbers of features per layer, each once.
-        taps: those found with the first batch by default.
-        zero_pool: see `taskrel.head2toe.pooling.plan`.
-
-    Returns:
-        target size -> layers: [n, d_l] float32 blocks on the CPU with features along rows in memory, so that a
-        selection of columns reads only those.
-
-    Raises:
-        ModelError: no batches, or a layer whose shape changes from batch to batch.
-    """
-    plans: list[list[Plan]] = []
-    parts: list[dict[Plan, list[Tensor]]] = []
-    for batch in batches:
-        if not parts:
-            taps = find_taps(model, _at_least_two(batch)) if taps is None else taps
-            plans = [[plan(tap.shape, size, zero_pool=zero_pool) for size in sizes] for tap in taps]
-            # Sizes that pool a layer alike share its block.
-            parts = [{each: [] for each in wanted} for wanted in plans]
-        with torch.inference_mode():
-            pooled = _forward(model, batch, taps or (), [list(layer) for layer in parts])
-            for layer, values in zip(parts, pooled, strict=True):
-                for kept, value in zip(layer.values(), values, strict=True):
-                    kept.append(value.cpu())
-    if taps is None or not parts:
-        raise ModelError("batches must hold at least one example, got none")
-    blocks = [{each: _join(kept) for each, kept in layer.items()} for layer in parts]
-    names = tuple(tap.name for tap in taps)
-    return {
-        size: Layers(names, tuple(layer[wanted[i]] for layer, wanted in zip(blocks, plans, strict=True)))
-        for i, size in enumerate(sizes)
-    }
-
-
-def _join(parts: list[Tensor]) -> Tensor:
-    """The batches of one layer as one block [n, d] with features along rows; empties the list."""
-    block = torch.cat(parts)
-    parts.clear()
-    return block.T.contiguous().T
-
-
-def _forward(
-    model: nn.Module, batch: Batch, taps: Sequence[Tap], plans: Sequence[Sequence[Plan]]
-) -> list[list[Tensor]]:
-    """One pass over a batch: [taps][sizes] pooled values on the device."""
-    pooled: list[list[Tensor] | None] = [None] * len(taps)
-    mask = batch.get("attention_mask") if isinstance(batch, Mapping) else None
-    examples = _size(batch)
-
-    def hear(place: int, tensor: Tensor) -> None:
-        tap = taps[place]
-        layer = tap.read(tensor, model)
-        if tuple(layer.shape) != (examples, *tap.shape):
-            raise ModelError(f"layer {tap.name} must be {tap.shape} per example, got {tuple(layer.shape[1:])}")
-        tokens = mask if mask is not None and layer.ndim == 3 and layer.shape[1] == mask.shape[1] else None
-        if pooled[place] is None:  # a module that is called again is heard the first time
-            values = pool(layer, plans[place], tokens)
-            # A layer kept as it is must not change with a later step of the model that works in place.
-            pooled[place] = [each.clone() if each.data_ptr() == layer.data_ptr() else each for each in values]
-
-    with ExitStack() as stack:
-        for place, tap in enumerate(taps):
-            stack.enter_context(_hook(model.get_submodule(tap.module), tap.which, place, hear))
-        _call(model, batch)
-    silent = [tap.name for tap, values in zip(taps, pooled, strict=True) if values is None]
-    if silent:
-        raise ModelError(f"every tap must be heard in each pass, got silence from {', '.join(silent)}")
-    return [values for values in pooled if values is not None]
-
-
-@contextmanager
-def _hook(module: nn.Module, which: str, place: int, hear: Any) -> Iterator[None]:
-    def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hear(place, _tensor(args or tuple(kwargs.values())))
-
-    def after(_module: nn.Module, _args: Any, output: Any) -> None:
-        hear(place, _tensor(output))
-
-    handle = (module.register_forward_pre_hook(before, with_kwargs=True) if which == "input"
-              else module.register_forward_hook(after))  # fmt: skip
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _trace(model: nn.Module, sample: Batch) -> list[_Heard]:
     """Every floating tensor of rank 2 to 4 that enters or leaves a module, in order."""
     heard: list[_Heard] = []
@@ -257,10 +161,17 @@ def _trace(model: nn.Module, sample: Batch) -> list[_Heard]:
 
     with ExitStack() as stack, torch.no_grad():
         for i, (_, module) in enumerate(names):
-            stack.enter_context(_hook(module, "input", 2 * i, listen))
-            stack.enter_context(_hook(module, "output", 2 * i + 1, listen))
-        _call(model, sample)
+            stack.enter_context(hook(module, "input", partial(listen, 2 * i)))
+            stack.enter_context(hook(module, "output", partial(listen, 2 * i + 1)))
+        call(model, sample)
     return heard
+
+
+def _stretched(tap: Tap, sample: Batch, tokens: int) -> Tap:
+    """The tap for texts of up to `tokens` tokens; what is no sequence of the sample's tokens stays as it is."""
+    mask = text_mask(sample)
+    long = mask is not None and len(tap.shape) == 2 and tap.shape[0] == mask.shape[1]
+    return replace(tap, shape=(tokens, tap.shape[1])) if long else tap
 
 
 def _own_layout(module: nn.Module) -> Layout | None:
@@ -325,25 +236,43 @@ def _tensor(value: Any) -> Tensor | None:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, Mapping):
-        known = [value[key] for key in ("logits", "pooler_output", "last_hidden_state") if value.get(key) is not None]
+        known = [value[key] for key in ("logits", "last_hidden_state", "pooler_output") if value.get(key) is not None]
         return _tensor(known[0] if known else next(iter(value.values()), None))
     return _tensor(value[0]) if isinstance(value, (tuple, list)) and value else None
 
 
-def _call(model: nn.Module, batch: Batch) -> None:
+@contextmanager
+def hook(module: nn.Module, which: str, hear: Callable[[Any], None]) -> Iterator[None]:
+    """Hear what enters or leaves a module, for a while."""
+
+    def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hear(_tensor(args or tuple(kwargs.values())))
+
+    def after(_module: nn.Module, _args: Any, output: Any) -> None:
+        hear(_tensor(output))
+
+    handle = (module.register_forward_pre_hook(before, with_kwargs=True) if which == "input"
+              else module.register_forward_hook(after))  # fmt: skip
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def call(model: nn.Module, batch: Batch) -> None:
+    """One forward pass."""
     model(**batch) if isinstance(batch, Mapping) else model(batch)
+
+
+def size(batch: Batch) -> int:
+    """Number of examples."""
+    return len(_values(batch)[0])
+
+
+def text_mask(batch: Batch) -> Tensor | None:
+    """[n, tokens], 1 at text and 0 at padding; None for images."""
+    return batch.get("attention_mask") if isinstance(batch, Mapping) else None
 
 
 def _values(batch: Batch) -> list[Tensor]:
     return list(batch.values()) if isinstance(batch, Mapping) else [batch]
-
-
-def _size(batch: Batch) -> int:
-    return len(_values(batch)[0])
-
-
-def _at_least_two(batch: Batch) -> Batch:
-    """Two examples: with one, a batch could not be told from a list of windows."""
-    two = {key: torch.cat([value[:2]] * 2)[:2] for key, value in (batch.items() if isinstance(batch, Mapping)
-           else [("", batch)])}  # fmt: skip
-    return two if isinstance(batch, Mapping) else two[""]

@@ -62,6 +62,11 @@ class VisionModel:
     parameters: int
 
     @property
+    def body(self) -> nn.Module:
+        """The module."""
+        return self.module
+
+    @property
     def device(self) -> torch.device:
         """Where it is."""
         return self.mean.device
@@ -108,6 +113,7 @@ class Pixels:
     labels: torch.Tensor
     model: VisionModel
     let_go: Callable[[int], None] = lambda count: None
+    longest = None
 
     def __len__(self) -> int:
         return len(self.images)

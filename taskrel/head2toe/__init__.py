@@ -4,7 +4,7 @@
 * `layers`: pooled layers as one wide matrix that is never built.
 * `lasso`, `recipe`: which features a head needs, by the optimum or by the authors' Adam.
 * `select`: one order of all features, of which every fraction is a prefix.
-* `final`: heads on what is kept, all together.
+* `final`: heads on what is kept, all together; `ridge`: on all layers, in Gram form.
 * `training`, `protocol`: every setting of a search; cross-validation, the chosen head, the score.
 * `affinity`: linear accuracy less that from scratch.
 
@@ -20,6 +20,7 @@ from taskrel.head2toe.protocol import (
     Head2ToeScore,
     accuracy,
     cross_validate,
+    cross_validated_ridge,
     folds,
     head2toe_score,
 )  # fmt: skip
@@ -27,6 +28,6 @@ from taskrel.head2toe.training import AS_RELEASED, Data, Head2Toe, Search, Setti
 
 __all__ = [
     "AS_RELEASED", "FIXED", "CrossValidation", "Data", "Head2Toe", "Head2ToeScore", "Layers", "Plan", "Search",
-    "Setting", "accuracy", "cross_validate", "domain_affinity", "fit", "folds", "head2toe_score", "plan", "pool",
-    "share_per_layer",
+    "Setting", "accuracy", "cross_validate", "cross_validated_ridge", "domain_affinity", "fit", "folds",
+    "head2toe_score", "plan", "pool", "share_per_layer",
 ]  # fmt: skip

@@ -106,24 +106,24 @@ def group_lasso(
     gradient = _gradients(layers, folds, memory)
     found: dict[float, list[Lasso]] = {}
     for penalty, wanted in _path(float(gradient.max()), penalties):
-        close = tolerance if wanted else _LOOSE
-        for repair in range(_REPAIRS):
-            bound = penalty * (1 + close)
-            missing = [fold.missing(gradient[h], bound) for h, fold in enumerate(folds)]
-            if repair and not any(len(each) for each in missing):
-                break
-            for fold, new in zip(folds, missing, strict=True):
-                if len(new) or not repair:
-                    fold.widen(layers, new)
-                    fold.descend(penalty, close / 2, max_steps)
-            if not wanted:
+        for repair in range(_REPAIRS if wanted else 1):
+            if not _descend(layers, folds, gradient, penalty, tolerance if wanted else _LOOSE, max_steps, repair > 0):
                 break
             gradient = _gradients(layers, folds, memory)
         if wanted:
             found[penalty] = [fold.optimum(penalty, gradient[h]) for h, fold in enumerate(folds)]
-        else:
-            gradient = _gradients(layers, folds, memory)
     return [[found[float(penalty)][h] for penalty in penalties] for h in range(len(folds))]
+
+
+def _descend(layers: Layers, folds: Sequence[_Fold], gradient: Tensor, penalty: float, close: float, max_steps: int,
+             repair: bool) -> bool:  # fmt: skip
+    """Take in what violates the conditions at this penalty and descend; False when a repair finds nothing to do."""
+    missing = [fold.missing(gradient[h], penalty * (1 + close)) for h, fold in enumerate(folds)]
+    for fold, new in zip(folds, missing, strict=True):
+        if len(new) or not repair:
+            fold.widen(layers, new)
+            fold.descend(penalty, close / 2, max_steps)
+    return not repair or any(len(each) for each in missing)
 
 
 def largest_penalty(layers: Layers, labels: Tensor, classes: int, rows: Tensor | None = None) -> float:

@@ -82,9 +82,7 @@ class Layers:
 
     def split(self, kept: Indices) -> list[Indices]:
         """[L] positions within each layer of features given by their column in the wide matrix, in ascending order."""
-        kept = np.sort(kept)
-        edges = np.searchsorted(kept, self.offsets)
-        return [kept[a:b] - start for a, b, start in zip(edges, edges[1:], self.offsets, strict=False)]
+        return divided(kept, self.sizes)
 
     def columns(self, kept: Indices, *, rows: Tensor | None = None, renormalise: bool = False) -> Tensor:
         """[m, k] the kept columns in ascending order, of unit-norm layers.
@@ -156,6 +154,13 @@ class Layers:
                 first = int(self.offsets[layer]) + start
                 norms[:, first : first + stop - start] = torch.linalg.vector_norm(gradient, dim=1)
         return norms
+
+
+def divided(kept: Indices, sizes: Sequence[int]) -> list[Indices]:
+    """[L] positions within each layer, ascending, of features given by their column in the wide matrix."""
+    kept, offsets = np.sort(kept), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    edges = np.searchsorted(kept, offsets)
+    return [kept[a:b] - start for a, b, start in zip(edges, edges[1:], offsets, strict=False)]
 
 
 def _chunks(length: int, step: int) -> Iterator[tuple[int, int]]:

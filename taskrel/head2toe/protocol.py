@@ -9,7 +9,7 @@ the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from taskrel.head2toe.layers import Indices, Layers, share_per_layer
+from taskrel.head2toe.ridge import ridge
 from taskrel.head2toe.training import Data, Head2Toe, Search, Setting, fit, outcomes, shuffled
 
 Floats = npt.NDArray[np.float64]
@@ -139,6 +140,32 @@ def cross_validate(
     return CrossValidation(
         settings, np.array([found[each] for each in settings]), np.array([sizes[each] for each in settings])
     )
+
+
+def cross_validated_ridge(
+    pools: Mapping[int, Layers], labels: Tensor, classes: int, penalties: Sequence[float], *, count: int = 5,
+    seed: int = 0, memory: int = 1 << 30,
+) -> dict[int, Floats]:  # fmt: skip
+    """Target size -> [P, K] accuracy of ridge regression on all features in each fold: what the size alone is worth.
+
+    Args:
+        pools: target size -> the pooled layers of the n training examples.
+        labels: [n] integers in [0, classes).
+        classes: C.
+        penalties: [P] positive; of features whose squared length is the number of layers.
+        count: of the folds, which are those of `cross_validate`.
+        seed: of the folds.
+        memory: bytes that the copies of columns may take at once.
+    """
+    held, found = folds(labels, count, seed=seed), {}
+    for target, layers in pools.items():
+        gram, each = layers.gram(np.arange(layers.features), memory), []
+        for k in range(count):
+            rows, others = (torch.from_numpy(np.flatnonzero(part)) for part in (held != k, held == k))
+            predicted = ridge(gram, labels, classes, penalties, rows, others).argmax(dim=1)
+            each.append([accuracy(one, labels[others]) for one in predicted])
+        found[target] = np.array(each).T
+    return found
 
 
 def head2toe_score(

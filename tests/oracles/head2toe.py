@@ -29,3 +29,22 @@ def group_lasso(x, onehot, penalty, steps=20000):
     logs = x @ weights + bias
     logs = logs - np.log(np.exp(logs).sum(axis=1, keepdims=True))
     return weights, bias, -(logs * onehot).sum() / n + penalty * np.linalg.norm(weights, axis=1).sum()
+
+
+def kept_logits(blocks, kept, weights, bias):
+    """[n, C] logits on the kept columns of all blocks, each block of unit length over what is kept of it."""
+    wide, owner = np.concatenate(blocks, axis=1), np.repeat(np.arange(len(blocks)), [b.shape[1] for b in blocks])
+    rows = []
+    for x in wide:
+        parts = [x[[c for c in kept if owner[c] == layer]] for layer in range(len(blocks))]
+        rows.append(np.concatenate([part / np.linalg.norm(part) for part in parts if len(part)]) @ weights.T + bias)
+    return np.array(rows)
+
+
+def ridge(x, onehot, penalty, others):
+    """[m, C] of least squares with a free bias, by its normal equations on the features."""
+    mean, share = x.mean(axis=0), onehot.mean(axis=0)
+    centred = x - mean
+    weights = np.linalg.solve(centred.T @ centred / len(x) + penalty * np.eye(x.shape[1]),
+                              centred.T @ (onehot - share) / len(x))  # fmt: skip
+    return (others - mean) @ weights + share

@@ -8,8 +8,11 @@ from torch import nn
 
 import sweeps.zoo.mini  # noqa: F401
 from sweeps.errors import ModelError
+from sweeps.zoo.listen import extract
 from sweeps.zoo.mini import NAMES
-from sweeps.zoo.taps import extract, find_taps, paper_taps
+from sweeps.zoo.mini_text import NAMES as TEXT_NAMES
+from sweeps.zoo.mini_text import folder
+from sweeps.zoo.taps import find_taps, paper_taps
 from taskrel.head2toe import head2toe_score, plan
 from tests.oracles.head2toe import pooled
 
@@ -124,13 +127,46 @@ def test_transformers_text_with_padding():
     mask[:, 7:] = 0
     other = torch.where(mask.bool(), ids, torch.full_like(ids, 9))
     one, two = (extract(model, [{"input_ids": text, "attention_mask": mask}], (32, 96)) for text in (ids, other))
-    assert len(one[32].names) == 11
+    assert len(one[32].names) == 10  # not what leaves the pooler: checkpoints often lack its weights
     for a, b in zip(one[96].blocks, two[96].blocks, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert sum(name.startswith("encoder.layer.1.") for name in one[32].names) == 4
     short = {"input_ids": ids[:, :8], "attention_mask": mask[:, :8]}
     with pytest.raises(ModelError, match="per example"):
-        extract(model, [{"input_ids": ids, "attention_mask": mask}, short], (32,))
+        extract(model, [short, {"input_ids": ids, "attention_mask": mask}], (32,))
+
+
+def test_texts_of_any_length_in_any_batch_give_what_padding_to_the_longest_gives():
+    model = bert()
+    ids = torch.randint(1, 50, (6, 15), generator=torch.Generator().manual_seed(1))
+    lengths = torch.tensor([15, 9, 4, 4, 12, 2])
+    mask = (torch.arange(15) < lengths[:, None]).long()
+    taps = find_taps(model, {"input_ids": ids[2:4, :4], "attention_mask": mask[2:4, :4]}, tokens=15)
+    assert all(tap.shape[0] == 15 for tap in taps if len(tap.shape) == 2)
+    whole = extract(model, [{"input_ids": ids, "attention_mask": mask}], (32, 96, 400), taps=taps)
+    order = lengths.argsort(descending=True)
+    buckets = [{"input_ids": ids[part, : lengths[part].max()], "attention_mask": mask[part, : lengths[part].max()]}
+               for part in order.split(2)]  # fmt: skip
+    apart = extract(model, buckets, (32, 96, 400), taps=taps)
+    for size, layers in whole.items():
+        assert layers.features == sum(plan(tap.shape, size).size for tap in taps)
+        for a, b in zip(layers.rows(order).blocks, apart[size].blocks, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TEXT_NAMES)
+def test_every_embedded_language_model_has_taps_in_every_block(name):
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModel.from_pretrained(folder(name), dtype=torch.float32).eval()
+    ids = torch.arange(3, 27).view(2, 12)
+    taps = find_taps(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, tokens=20)
+    inside = " ".join(tap.name for tap in taps)
+    depth = model.config.num_hidden_layers
+    assert all(any(f".{block}." in tap.name for tap in taps) for block in range(depth)), inside
+    assert {len(tap.shape) for tap in taps} <= {1, 2}
+    layers = extract(model, [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}], (64,), taps=taps)[64]
+    assert layers.features == sum(plan(tap.shape, 64).size for tap in taps)
+    assert not any("pooler" in tap.name and tap.which == "output" for tap in taps)
 
 
 def test_transformers_images():

@@ -25,7 +25,9 @@ from taskrel.head2toe import (
     folds,
     head2toe_score,
 )  # fmt: skip
+from taskrel.head2toe.lasso import group_lasso
 from taskrel.head2toe.recipe import Batches
+from taskrel.head2toe.select import rank
 
 SMALL = Search(fractions=(0.02, 0.1, 1.0), steps=(60, 200), batches=Batches(32), memory=1 << 20)
 
@@ -137,6 +139,63 @@ def test_ties_go_to_fewer_features_then_more_penalty():
         s for s, t, f in zip(table.settings, top, table.features, strict=True) if t and f == table.features[top].min()
     ]
     assert chosen.penalty == max(setting.penalty for setting in same)
+
+
+def test_one_layer_with_all_features_is_a_linear_probe_of_unit_length():
+    layers, labels = planted(n=120, sizes=(30, 40, 20))
+    last = Layers(layers.names[-1:], layers.blocks[-1:])
+    setting = Setting(0, 10.0, 1.0, 0.5, 25)
+    head = fit(Data(0, last, labels, 4), setting, replace(SMALL, batches=Batches(120)))
+    x = torch.cat([last.blocks[0] / last.blocks[0].norm(dim=1, keepdim=True), torch.ones(120, 1)], dim=1)
+    weights, velocity = torch.zeros(4, 21, dtype=x.dtype), torch.zeros(4, 21, dtype=x.dtype)
+    for step in range(25):
+        slope = (torch.softmax(x @ weights.T, dim=1) - torch.nn.functional.one_hot(labels, 4)).T @ x / 120
+        velocity = 0.9 * velocity + slope
+        weights = weights - 0.5 * 0.5 * (1 + np.cos(np.pi * step / 25)) * velocity
+    torch.testing.assert_close(head.weights, weights[:, :-1], rtol=0, atol=1e-9)
+    torch.testing.assert_close(head.bias, weights[:, -1], rtol=0, atol=1e-9)
+
+
+def graded(n, seed):
+    """Features whose worth falls with their column, mixed over three layers."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 4, (n,), generator=draw)
+    worth = 0.9 * 0.97 ** torch.arange(360)
+    wide = (
+        torch.randn(n, 360, generator=draw) + worth * torch.nn.functional.one_hot(labels, 4)[:, torch.arange(360) % 4]
+    )
+    mixed = wide[:, torch.randperm(360, generator=torch.Generator().manual_seed(9))]
+    return Layers(("a", "b", "c"), tuple(part.contiguous() for part in mixed.split(120, dim=1))), labels
+
+
+def test_accuracy_falls_with_the_rank_of_the_features_kept():
+    (layers, labels), (others, unseen) = graded(300, 0), graded(1000, 1)
+    [[lasso]] = group_lasso(layers, labels, 4, [3e-3])
+    order, reached = rank(lasso.strength, lasso.gradient), []
+    for offset in (0, 40, 120, 320):
+        kept = np.sort(order[offset : offset + 40])
+        parts = [Layers(("kept",), (each.columns(kept),)) for each in (layers, others)]
+        head = fit(Data(0, parts[0], labels, 4), Setting(0, 10.0, 1.0, 0.1, 100), SMALL)
+        reached.append(accuracy(head.logits(parts[1]).argmax(dim=1), unseen))
+    assert reached[0] > reached[1] + 0.1 > reached[2] + 0.1
+    assert reached[0] > 0.6
+    assert reached[3] < 0.4  # chance 0.25
+
+
+@pytest.mark.parametrize(("where", "least", "most"), [(1, 0.2, 1.0), (2, -0.15, 0.1)])
+def test_the_gain_over_linear_is_larger_where_the_last_layer_does_not_know_the_task(where, least, most):
+    def task(n, seed):
+        layers, labels = planted(n=n, seed=seed, strength=0.0)
+        block = layers.blocks[where]
+        for label in range(4):
+            block[:, 7 * label] += 3.0 * (labels == label)
+        return Layers(layers.names, layers.blocks), labels
+
+    (layers, labels), (others, unseen) = task(150, 0), task(600, 1)
+    score = head2toe_score({1: layers}, labels, {1: others}, unseen, search=SMALL)
+    last = head2toe_score({1: Layers(("high",), layers.blocks[2:])}, labels, {1: Layers(("high",), others.blocks[2:])},
+                          unseen, search=replace(SMALL, fractions=(1.0,)))  # fmt: skip
+    assert least < score.accuracy - last.accuracy < most
 
 
 def test_affinity():
