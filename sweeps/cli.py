@@ -108,8 +108,9 @@ def _plan(config: Any, out: Path) -> None:
 
 @app.command()
 @_guard
-def status(out: Folder,
-           watch: Annotated[bool, typer.Option(help="Keep showing it until the sweep is over.")] = False) -> None:  # fmt: skip
+def status(
+    out: Folder, watch: Annotated[bool, typer.Option(help="Keep showing it until the sweep is over.")] = False
+) -> None:
     """How far a sweep is: jobs done, failed and missing per kind, and the failures. Works while it runs.
 
     Example: `sweeps status --out out/mini --watch`

@@ -1,4 +1,4 @@
-"""What a mirror of the tables says: one run per model, one per searched cell, all from rows that are whole. No W&B here.
+"""What a mirror of the tables says: one run per model, one per searched cell, from rows that are whole. No W&B here.
 
 A run's history only grows: the steps of a job that was told keep their numbers, whoever dies in between, because their
 order is written to the cursor *before* they are told. Keys, host names and tracebacks stay at home.
@@ -148,9 +148,12 @@ def settings(config: SweepConfig) -> dict[str, Any]:
 
 def curve(run: Row) -> list[Row]:
     """The history rows of one fine-tuning: its own step, and loss and accuracy under the name of task, rate, repeat."""
-    return [{"finetune_step": point["step"]} | {f"{where(run)}/{name}": point[name] for name in ("train_loss", "val_accuracy")
-                                               if point[name] is not None and isfinite(point[name])}
-            for point in run["curve"] or ()]  # fmt: skip
+    rows = []
+    for point in run["curve"] or ():
+        told = {name: point[name] for name in ("train_loss", "val_accuracy")}
+        known = {f"{where(run)}/{name}": value for name, value in told.items() if value is not None and isfinite(value)}
+        rows.append({"finetune_step": point["step"]} | known)
+    return rows
 
 
 def where(run: Row) -> str:
@@ -211,8 +214,8 @@ def verdict(store: Store, config: SweepConfig) -> Shard:
     """The run that the report belongs to: the whole config, and the mean regrets by pool, budget and strategy."""
     told = {f"mean_relative_regret/{row['pool']}/{row['budget']}/{row['strategy']}": row["mean_relative_regret"]
             for row in store.rows("strategies")}  # fmt: skip
-    return Shard("report", config.name, "report",
-                 {"sweep": config.name, "sweep_id": config.fingerprint, "settings": settings(config)}, {}, told)  # fmt: skip
+    shared = {"sweep": config.name, "sweep_id": config.fingerprint, "settings": settings(config)}
+    return Shard("report", config.name, "report", shared, {}, told)
 
 
 def stage(store: Store) -> dict[str, list[Path]]:

@@ -143,8 +143,9 @@ class Teller:
                 shutil.rmtree(old)
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT, id=name, name=shard.name, group=self.config.name,
-            job_type=shard.job_type, config={**shard.config, "kind": shard.job_type}, dir=str(self.store.out), mode=self.mode,
-            resume="allow" if self.mode == "online" else None, reinit="create_new", settings=_settings(),
+            job_type=shard.job_type, config={**shard.config, "kind": shard.job_type},
+            dir=str(self.store.out), mode=self.mode, resume="allow" if self.mode == "online" else None,
+            reinit="create_new", settings=_settings(),
         )  # fmt: skip
         try:
             run.define_metric("finetune_step", hidden=True)

@@ -1,5 +1,6 @@
-"""The report in Weights & Biases: the answer first, then the evidence. Every number is formatted by ``words``, as in the
-terminal and on the page; what W&B draws itself, it draws from the runs of the mirror.
+"""The report in Weights & Biases: the answer first, then the evidence.
+
+Every number is formatted by ``words``, as in the terminal and on the page; what W&B draws, it draws from the mirror.
 
 Online it is saved, and saved again under the same id; offline its specification is written beside the runs.
 """
@@ -160,6 +161,7 @@ class Contents:
 
     def provenance(self) -> str:
         """Code, devices and versions; names of machines stay at home."""
+
         def distinct(column: str) -> list[str]:
             return sorted({str(row[column]) for row in self.evidence.jobs if row[column]})
 
@@ -250,8 +252,8 @@ class Contents:
         import wandb_workspaces.reports.v2 as wr
 
         kinds = list(dict.fromkeys(row["kind"] for row in self.evidence.jobs))
-        return [wr.BarPlot(title="seconds by kind of job", layout=wr.Layout(w=24, h=8),
-                           metrics=[wr.SummaryMetric(f"seconds/{kind}") for kind in kinds])] if kinds else []  # fmt: skip
+        metrics = [wr.SummaryMetric(f"seconds/{kind}") for kind in kinds]
+        return [wr.BarPlot(title="seconds by kind of job", layout=wr.Layout(w=24, h=8), metrics=metrics)]
 
 
 def _place(number: int) -> Any:

@@ -1,6 +1,7 @@
 """`sweeps status --watch` from partial tables, and `sweeps compare` against numbers worked out by hand."""
 
 import json
+import re
 import shutil
 from io import StringIO
 
@@ -17,7 +18,7 @@ from sweeps.report import compare
 from sweeps.run import run
 from sweeps.store import Store
 from sweeps.watch import standing, watch
-from tests.conftest import draw_folder, tiny_config
+from tests.conftest import ROOT, draw_folder, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +122,23 @@ def test_the_numbers_of_a_comparison(two):
     assert min(gaps) <= row.low <= row.difference <= row.high <= max(gaps)
     flips = [abs(np.dot(gaps, 1 - 2 * ((number >> np.arange(4)) & 1))) for number in range(16)]
     assert row.p_value == pytest.approx(np.mean(np.array(flips) >= abs(sum(gaps)) - 1e-12))
-    seconds = [sum(each["seconds"] for each in Store(two / name).rows("jobs") if each["kind"] == "trial") for name in "AB"]
+    seconds = [
+        sum(each["seconds"] for each in Store(two / name).rows("jobs") if each["kind"] == "trial") for name in "AB"
+    ]
     (cost,) = [row for row in found.changes if (row.what, row.of) == ("cost", "trial")]
     if cost.cells == 2 and cost.only == (0, 0):
         assert (cost.before * 2, cost.after * 2) == pytest.approx(tuple(seconds))
+
+
+def test_the_python_on_the_page_runs(two, monkeypatch, capsys):
+    monkeypatch.chdir(two)
+    page = (ROOT / "docs" / "reading-the-report.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "reading-the-report.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["first", "second"]
+    (row,) = [row for row in compare.compare(two / "A", two / "B").changes if row.what == "accuracy"]
+    assert lines[2] == f"{row.difference} {[row.low, row.high]} {row.p_value}"
 
 
 def test_compare_prints_json_and_refuses_in_one_line(two, tmp_path):
