@@ -218,14 +218,14 @@ def verdict(store: Store, config: SweepConfig) -> Shard:
     return Shard("report", config.name, "report", shared, {}, told)
 
 
-def stage(store: Store) -> dict[str, list[Path]]:
-    """Write the tables as they may be shown, without places: ``measured`` and ``derived``, one file per table."""
+def stage(store: Store, mode: str) -> dict[str, list[Path]]:
+    """Write the tables as they may be shown in a mode, without places: ``measured`` and ``derived``, a file per table."""
     kinds = {"measured": MEASURED, "derived": DERIVED}
     found: dict[str, list[Path]] = {}
     for kind, tables in kinds.items():
         for name in tables:
             table = store.read(name)
-            path = store.out / STAGED / kind / f"{name}.parquet"
+            path = store.out / STAGED / mode / kind / f"{name}.parquet"
             write_parquet(path, table.drop_columns([column for column in PLACES if column in table.column_names]))
             found.setdefault(kind, []).append(path)
     return found

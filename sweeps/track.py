@@ -75,11 +75,13 @@ def publish(store: Store, config: SweepConfig, mode: Mode) -> list[str]:
 def guarded(tell: Callable[[], list[str] | None]) -> list[str]:
     """What ``tell`` has to say, or what W&B refused, in one line."""
     import wandb
-    from wandb.sdk.mailbox import HandleAbandonedError
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+    from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
+    gone = (HandleAbandonedError, MailboxClosedError, ServerResponseError)
     try:
         return tell() or []
-    except (wandb.errors.Error, HandleAbandonedError, OSError, ValueError) as error:
+    except (wandb.errors.Error, *gone, OSError, ValueError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         return [f"W&B did not take everything ({first}); 'sweeps report --wandb' tells the rest"]
 
@@ -94,7 +96,7 @@ class Teller:
     def all(self) -> None:
         """Runs, then the tables, then the run of the report, which stands on them."""
         self.runs()
-        files = mirror.stage(self.store)
+        files = mirror.stage(self.store, self.mode)
         name = safe(self.config.name)
         measured = (f"{name}-measured", files["measured"])
         tables = Shard("tables", f"{self.config.name} tables", "tables", {"sweep": self.config.name,
