@@ -219,7 +219,7 @@ def verdict(store: Store, config: SweepConfig) -> Shard:
 
 
 def stage(store: Store, mode: str) -> dict[str, list[Path]]:
-    """Write the tables as they may be shown in a mode, without places: ``measured`` and ``derived``, a file per table."""
+    """Write the tables without places, as a mode tells them: ``measured`` and ``derived``, a file per table."""
     kinds = {"measured": MEASURED, "derived": DERIVED}
     found: dict[str, list[Path]] = {}
     for kind, tables in kinds.items():

@@ -1,7 +1,7 @@
 """The mirror in Weights & Biases: finished rows for people to look at. Never the record, never read back, never needed.
 
 Nothing here runs in a worker, and nothing of it can fail a sweep: what W&B refuses is said, and told the next time.
-Offline, every run is written whole when the sweep has ended (``wandb sync OUT/wandb/offline-run-*`` sends it later).
+Offline, runs are written when the sweep has ended (``wandb sync OUT/wandb/offline-run-*`` sends them later).
 Online, a thread tells what is finished while the sweep goes on; what the service holds already is not told again.
 """
 
@@ -140,9 +140,7 @@ class Teller:
         import wandb
 
         name = fingerprint([self.config.fingerprint, shard.key])[:16]
-        if self.mode == "offline":  # a run is written whole, so an older one of its name is out of date
-            for old in (self.store.out / "wandb").glob(f"offline-run-*-{name}"):
-                shutil.rmtree(old)
+        first = self._sent(shard.key, name) if self.mode == "offline" else 0
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT, id=name, name=shard.name, group=self.config.name,
             job_type=shard.job_type, config={**shard.config, "kind": shard.job_type},
@@ -152,7 +150,7 @@ class Teller:
         try:
             run.define_metric("finetune_step", hidden=True)
             run.define_metric("curves/*", step_metric="finetune_step")
-            first = run.starting_step if self.mode == "online" else 0
+            first = run.starting_step if self.mode == "online" else first
             for step, row in list(enumerate(history))[first:]:
                 run.log(dict(row), step=step)
             run.summary.update(dict(shard.summary))
@@ -160,6 +158,16 @@ class Teller:
                 more(run)
         finally:
             run.finish()
+        self.cursor.note(shard.key, steps=len(history))
+
+    def _sent(self, key: str, name: str) -> int:
+        """How many steps of a run ``wandb sync`` has sent: it appends. What it did not send is written anew."""
+        for old in (self.store.out / "wandb").glob(f"offline-run-*-{name}"):
+            if any(old.glob("*.synced")):
+                self.cursor.note(key, sent=self.cursor.get(key, "steps") or 0)
+            else:
+                shutil.rmtree(old)
+        return int(self.cursor.get(key, "sent") or 0)
 
 
 def _artifact(name: str, files: Sequence[Path]) -> Any:

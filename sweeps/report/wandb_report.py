@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps import mirror, track
 from sweeps.config import SweepConfig
+from sweeps.fingerprint import fingerprint
 from sweeps.mirror import Cursor
 from sweeps.report import relatedness, tables, terms, words
 from sweeps.report.evidence import Evidence, gather
@@ -63,6 +64,13 @@ def spec(report: "wr.Report") -> dict[str, Any]:
             "spec": json.loads(model.spec.model_dump_json(by_alias=True, exclude_none=True))}  # fmt: skip
 
 
+def _lasting(part: Any) -> Any:
+    """A specification without the ids that the client draws anew for every block."""
+    if isinstance(part, dict):
+        return {key: _lasting(value) for key, value in part.items() if key not in ("id", "__id__")}
+    return [_lasting(each) for each in part] if isinstance(part, list) else part
+
+
 def _save(store: Store, config: SweepConfig, found: "Contents") -> list[str]:
     import wandb
     import wandb_workspaces.reports.v2 as wr
@@ -72,8 +80,10 @@ def _save(store: Store, config: SweepConfig, found: "Contents") -> list[str]:
              "project": os.environ.get("WANDB_PROJECT") or track.PROJECT}  # fmt: skip
     report = wr.Report(**place, **found.say(lambda **rest: wr.Runset(**place, **rest)))
     report.id = cursor.get(VIEW, "id") or ""
-    report.save()
-    cursor.note(VIEW, id=report.id)
+    content = fingerprint(_lasting(spec(report)))
+    if not report.id or cursor.get(VIEW, "told") != content:
+        report.save()
+        cursor.note(VIEW, id=report.id, told=content)
     return [f"the W&B report is at {report.url}"]
 
 

@@ -33,7 +33,20 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "compare", "export", "zoo", "tasks", "zoo pretrain"]
+VERBS = [
+    "run",
+    "plan",
+    "status",
+    "report",
+    "sql",
+    "score",
+    "regret",
+    "compare",
+    "export",
+    "zoo",
+    "tasks",
+    "zoo pretrain",
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -4,10 +4,12 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from io import StringIO
 
 import pyarrow.parquet as pq
@@ -15,7 +17,7 @@ import pytest
 import wandb
 from rich.console import Console
 
-from sweeps import track
+from sweeps import mirror, track
 from sweeps.config import parse
 from sweeps.errors import ConfigError
 from sweeps.hands import How
@@ -202,42 +204,52 @@ def test_a_mirror_killed_at_any_moment_is_finished_by_the_next(swept, online):
     assert held(online)[0] == mended
 
 
-def offline_runs(out):
-    """Id -> the records of a run as wandb's own reader finds them on the disk."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
-
-    found = {}
-    for path in sorted((out / "wandb").glob("offline-run-*/run-*.wandb")):
-        reader, records = DataStore(), []
-        reader.open_for_scan(str(path))
-        while data := reader.scan_data():
-            records.append(wandb_internal_pb2.Record.FromString(data))
-        found[path.stem.removeprefix("run-")] = records
-    return found
+def sync(out):
+    """What a user does later: send what lies on the disk."""
+    folders = sorted(str(path) for path in (out / "wandb").glob("offline-run-*"))
+    subprocess.run([sys.executable, "-m", "wandb", "sync", *folders], check=True, capture_output=True, timeout=100,
+                   stdin=subprocess.DEVNULL)  # fmt: skip
+    return folders
 
 
-def test_offline_files_hold_the_same_and_are_not_written_twice(swept, monkeypatch):
+@pytest.mark.slow
+def test_offline_runs_sent_later_hold_the_same_and_are_not_written_twice(swept, online, monkeypatch):
     config, result = swept
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    store, whole = Store(result.out), mirror.shards
     fresh(result.out)
-    store = Store(result.out)
-    mirrored(config, result, "offline")
-    found = offline_runs(result.out)
-    assert len(found) == 6
-    opened = [record.run for records in found.values() for record in records if record.HasField("run")]
-    models = [one for one in opened if one.job_type == "model"]
-    assert {one.display_name for one in models} == {"tiny_4", "tiny_8"}
-    assert {one.host for one in models} == {"withheld"}
-    steps = sum(record.HasField("history") for records in found.values() for record in records)
-    curves = [row["curve"] for row in store.rows("runs") if row["search"] is None]
-    assert steps >= sum(map(len, curves)) + sum(row["search"] is not None for row in store.rows("runs"))
-    folders = sorted((result.out / "wandb").glob("offline-run-*"))
-    mirrored(config, result, "offline")
-    assert sorted((result.out / "wandb").glob("offline-run-*")) == folders
-    said = json.loads((result.out / SPEC).read_text())
-    assert said["displayName"] == "tiny: which model to fine-tune"
+    shutil.rmtree(result.out / "wandb", ignore_errors=True)
+
+    def early(view, config):  # before the last fine-tuning of every model was done
+        return [replace(shard, points=dict(list(shard.points.items())[:-1])) for shard in whole(view, config)]
+
+    monkeypatch.setattr(mirror, "shards", early)
+    assert not track.publish(store, config, "offline")  # never sent: written anew below
+    assert len(list((result.out / "wandb").glob("offline-run-*"))) == 6
+    fresh(result.out)
+    assert not track.publish(store, config, "offline")
+    assert not online.runs
+    sync(result.out)
+    assert len(online.runs) == 6
+    monkeypatch.setattr(mirror, "shards", whole)
+    assert not track.publish(store, config, "offline")
+    folders = sync(result.out)
+    assert len(folders) == 6 + 4  # what the four runs gained
+    assert not track.publish(store, config, "offline")
+    assert sync(result.out) == folders
+    sent = held(online)
+    assert not online.unknown
+    online.runs.clear()
+    online.artifacts.clear()
+    wandb.teardown()
+    assert not track.publish(store, config, "online")
+    straight = held(online)
+    assert sent[1:] == straight[1:]
+    for name, (history, summary, settings) in straight[0].items():
+        assert sent[0][name][1:] == (summary, settings)
+        assert [row["_step"] for row in sent[0][name][0]] == list(range(len(history)))
+        told, right = (sorted(json.dumps(row | {"_step": 0}, sort_keys=True) for row in rows)
+                       for rows in (sent[0][name][0], history))  # fmt: skip
+        assert told == right  # in the order in which each was told
 
 
 def told_spec(spec):
@@ -354,6 +366,7 @@ def test_a_service_that_is_away_costs_a_note_and_no_number(swept, monkeypatch):
     assert "the service is away" in told.notes[-1]
 
 
+@pytest.mark.slow
 def test_a_running_sweep_is_told_while_it_runs(two_tasks, tmp_path, online, monkeypatch):
     """The watcher tells what is finished; at the end nothing is told twice."""
     monkeypatch.setattr(track, "EVERY", 0.2)
