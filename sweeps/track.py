@@ -148,8 +148,10 @@ class Teller:
             reinit="create_new", settings=_settings(),
         )  # fmt: skip
         try:
-            run.define_metric("finetune_step", hidden=True)
-            run.define_metric("curves/*", step_metric="finetune_step")
+            # A summary is what the shard says, not the last of the history: the parts of a run agree on it.
+            for name in sorted({name for row in history for name in row if not name.startswith("curves/")}):
+                run.define_metric(name, summary="none")
+            run.define_metric("curves/*", step_metric="finetune_step", summary="none")
             first = run.starting_step if self.mode == "online" else first
             for step, row in list(enumerate(history))[first:]:
                 run.log(dict(row), step=step)

@@ -113,6 +113,12 @@ def test_everything_is_mirrored_and_twice_changes_nothing(swept, online):
     trials = [row for row in store.rows("runs") if row["search"]]
     told = [(row["trial"], row["learning_rate"]) for name in by_type["search"] for row in online.history(name)]
     assert sorted(told) == sorted((row["trial"], row["learning_rate"]) for row in trials)
+    for name in by_type["search"]:
+        best = max(
+            (row for row in trials if row["task"] == online.config(name)["task"]), key=lambda row: row["val_accuracy"]
+        )
+        assert online.summary(name)["val_accuracy"] == best["val_accuracy"]
+        assert set(online.summary(name)) == {"trials", "seconds", "learning_rate", "val_accuracy"}
 
     assert [(one["name"], one["state"]) for one in online.artifacts] == [
         ("tiny-measured", "COMMITTED"), ("tiny-derived", "COMMITTED")]  # fmt: skip
@@ -208,7 +214,7 @@ def sync(out):
     """What a user does later: send what lies on the disk."""
     folders = sorted(str(path) for path in (out / "wandb").glob("offline-run-*"))
     subprocess.run([sys.executable, "-m", "wandb", "sync", *folders], check=True, capture_output=True, timeout=100,
-                   stdin=subprocess.DEVNULL)  # fmt: skip
+                   stdin=subprocess.DEVNULL, cwd=out)  # fmt: skip
     return folders
 
 
