@@ -6,12 +6,15 @@ order is written to the cursor *before* they are told. Keys, host names and trac
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from sweeps.config import SweepConfig
 from sweeps.fingerprint import fingerprint
@@ -218,6 +221,13 @@ def verdict(store: Store, config: SweepConfig) -> Shard:
     return Shard("report", config.name, "report", shared, {}, told)
 
 
+def discreet(text: str, hosts: Iterable[str | None]) -> str:
+    """A message without the names of machines."""
+    for host in hosts:
+        text = re.sub(rf"(?<![\w-]){re.escape(host)}(?![\w-])", "a host", text) if host else text
+    return text
+
+
 def stage(store: Store, mode: str) -> dict[str, list[Path]]:
     """Write the tables without places, as a mode tells them: ``measured`` and ``derived``, a file per table."""
     kinds = {"measured": MEASURED, "derived": DERIVED}
@@ -225,6 +235,10 @@ def stage(store: Store, mode: str) -> dict[str, list[Path]]:
     for kind, tables in kinds.items():
         for name in tables:
             table = store.read(name)
+            if name == "jobs":
+                hosts, column = sorted({*table["host"].to_pylist()} - {None}), table.column_names.index("error")
+                errors = [text and discreet(text, hosts) for text in table["error"].to_pylist()]
+                table = table.set_column(column, "error", pa.array(errors, pa.string()))
             path = store.out / STAGED / mode / kind / f"{name}.parquet"
             write_parquet(path, table.drop_columns([column for column in PLACES if column in table.column_names]))
             found.setdefault(kind, []).append(path)

@@ -103,6 +103,7 @@ class Contents:
             filters = f"Config('sweep_id') = '{self.config.fingerprint}' and Config('kind') = '{kind}'"
             return [wr.PanelGrid(runsets=[runset(name=kind, filters=filters)], panels=list(panels))] if panels else []
 
+        hosts = {row["host"] for row in self.evidence.jobs}
         blocks: list[Any] = [wr.MarkdownBlock(text=self.answer()), wr.TableOfContents()]
         for title, texts, panels in (
             ("How much do the strategies lose?", self.regret(), runs("report", *self._regret_panels())),
@@ -115,7 +116,8 @@ class Contents:
             ("Missing", [self.missing()], []),
             ("Provenance", [self.provenance()], []),
         ):
-            blocks += [wr.H1(text=title), *(wr.MarkdownBlock(text=text) for text in texts if text), *panels]
+            told = [mirror.discreet(text, hosts) for text in texts if text]
+            blocks += [wr.H1(text=title), *(wr.MarkdownBlock(text=text) for text in told), *panels]
         blocks.append(wr.CodeBlock(code=json.dumps(mirror.settings(self.config), indent=1), language="json"))
         return {"title": f"{self.config.name}: which model to fine-tune"[:128], "blocks": blocks, "width": "fixed",
                 "description": tables.progress(self.evidence)}  # fmt: skip

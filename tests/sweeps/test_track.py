@@ -338,6 +338,11 @@ def test_the_blocks_of_the_report(swept, monkeypatch):
     assert all(config.fingerprint in text for text in filters)
 
 
+def test_a_message_names_no_machine():
+    said = "node gpu-1 died, gpu-12 and vm lived, vms too"
+    assert mirror.discreet(said, ["gpu-1", None, "vm"]) == "node a host died, gpu-12 and a host lived, vms too"
+
+
 def test_a_name_is_no_markup():
     evil = "<script>alert(1)</script> | [x](http://y) `*z*`"
     text = markdown(Table(evil, [Column(evil)], [[Entry(evil)]] * 70))
