@@ -144,7 +144,8 @@ class Teller:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT, id=name, name=shard.name, group=self.config.name,
             job_type=shard.job_type, config={**shard.config, "kind": shard.job_type},
-            dir=str(self.store.out), mode=self.mode, resume="allow" if self.mode == "online" else None,
+            dir=str(self.store.out), mode="online" if self.mode == "online" else "offline",
+            resume="allow" if self.mode == "online" else None,
             reinit="create_new", settings=_settings(),
         )  # fmt: skip
         try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -136,7 +136,8 @@ def _view(found: Standing) -> Group:
         best.add_row(Text(words.printable(row["task"])), Text(words.printable(row["model"])),
                      words.rate(row["learning_rate"]), words.percent(row["val_accuracy"]),
                      words.percent(row["test_accuracy"]))  # fmt: skip
-    parts: list[Table | Text] = [_table(found), Text(), *([best, Text()] if found.best else [])]
+    parts: list[RenderableType] = [_table(found), Text()]
+    parts += [best, Text()] if found.best else []
     parts += [_failure(row) for row in found.failures[-MOST_FAILURES:]]
     return Group(*parts, Text(_line(found), "bold"))
 
