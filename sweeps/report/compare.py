@@ -197,7 +197,9 @@ def _table(what: str, rows: Iterable[Change]) -> Shown:
 
 
 def _number(value: float | None, unit: str) -> str:
-    return {"share": words.percent, "real": words.real, "seconds": words.duration}[unit](value)
+    if unit == "share":
+        return words.percent(value)
+    return words.duration(value) if unit == "seconds" else words.real(value)
 
 
 def difference(row: Change) -> str:
