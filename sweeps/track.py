@@ -150,9 +150,9 @@ class Teller:
         )  # fmt: skip
         try:
             # A summary is what the shard says, not the last of the history: the parts of a run agree on it.
-            for name in sorted({name for row in history for name in row if not name.startswith("curves/")}):
-                run.define_metric(name, summary="none")
-            run.define_metric("curves/*", step_metric="finetune_step", summary="none")
+            for name in sorted({name for row in history for name in row}):
+                axis = "finetune_step" if name.startswith("curves/") else None
+                run.define_metric(name, step_metric=axis, summary="none")
             first = run.starting_step if self.mode == "online" else first
             for step, row in list(enumerate(history))[first:]:
                 run.log(dict(row), step=step)
