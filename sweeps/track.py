@@ -149,7 +149,8 @@ class Teller:
             reinit="create_new", settings=_settings(),
         )  # fmt: skip
         try:
-            # A summary is what the shard says, not the last of the history: the parts of a run agree on it.
+            # A summary is what the shard says, not the last of the history: the parts of a run agree on it. (W&B
+            # keeps the last value of a curve with an axis of its own all the same.)
             for name in sorted({name for row in history for name in row}):
                 axis = "finetune_step" if name.startswith("curves/") else None
                 run.define_metric(name, step_metric=axis, summary="none")

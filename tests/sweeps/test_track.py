@@ -251,7 +251,10 @@ def test_offline_runs_sent_later_hold_the_same_and_are_not_written_twice(swept, 
     straight = held(online)
     assert sent[1:] == straight[1:]
     for name, (history, summary, settings) in straight[0].items():
-        assert sent[0][name][1:] == (summary, settings)
+        last = {key for key in summary if key.startswith("curves/")}  # W&B's own: the last of what a part had of them
+        assert sent[0][name][1].items() - {(key, sent[0][name][1].get(key)) for key in last} == {
+            (key, value) for key, value in summary.items() if key not in last}  # fmt: skip
+        assert sent[0][name][2] == settings
         assert [row["_step"] for row in sent[0][name][0]] == list(range(len(history)))
         told, right = (sorted(json.dumps(row | {"_step": 0}, sort_keys=True) for row in rows)
                        for rows in (sent[0][name][0], history))  # fmt: skip
