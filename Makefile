@@ -41,7 +41,7 @@ status: $(READY)  ## how far it is
 	$(SWEEPS) status --out $(OUT)
 
 report: $(READY)  ## rewrite the HTML report and the summary from the tables
-	$(SWEEPS) report --out $(OUT)
+	$(SWEEPS) report --out $(OUT) --wandb $(WANDB)
 
 test: $(READY)  ## the whole test suite
 	$(PYTHON) -m pytest

@@ -123,22 +123,27 @@ def _plan(config: Any, out: str, cluster: str | None = None) -> None:
 
 @app.command()
 @_guard
-def status(out: Folder) -> None:
+def status(
+    out: Folder, watch: Annotated[bool, typer.Option(help="Keep showing it until the sweep is over.")] = False
+) -> None:
     """How far a sweep is: jobs done, failed and missing per kind, and the failures. Works while it runs.
 
-    Example: `sweeps status --out out/mini`
+    Example: `sweeps status --out out/mini --watch`
     """
-    from sweeps.outlook import show_status
+    from sweeps import watch as watching
 
-    show_status(console, out)
+    show = watching.watch if watch else watching.show_status
+    show(console, out)
 
 
 @app.command()
 @_guard
-def report(out: Folder) -> None:
+def report(out: Folder, wandb: Annotated[
+        Literal["off", "offline", "online"], typer.Option(help="Mirror to Weights & Biases, report included.")
+    ] = "off") -> None:  # fmt: skip
     """Derive regret and answer again and rewrite the HTML report, from what is there, also while a sweep runs.
 
-    Example: `sweeps report --out out/mini`
+    Example: `sweeps report --out out/mini --wandb online`
     """
     from sweeps.output import read_config
     from sweeps.report.summary import show
@@ -148,7 +153,7 @@ def report(out: Folder) -> None:
 
     store = Store(out)
     config = read_config(store.out)
-    result = build(store, config, resolve(config)[1])
+    result = build(store, config, resolve(config)[1], wandb)
     show(console, store.out, result.derived, result.failures, result.notes, result.report)
 
 
@@ -249,6 +254,29 @@ def regret(
         print(to_json(dense, found))
     else:
         show(console, dense, found, out)
+
+
+@app.command()
+@_guard
+def compare(
+    one: Annotated[Path, typer.Argument(help="Output folder A.", show_default=False)],
+    two: Annotated[Path, typer.Argument(help="Output folder B.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What changed from sweep A to sweep B: answers, accuracy, regret, scores, cost, with paired intervals.
+
+    Example: `sweeps compare out/mini out/mini-new`
+    """
+    import json
+
+    from sweeps.report.compare import compare as compared
+    from sweeps.report.compare import show
+
+    found = compared(one, two)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+    else:
+        show(console, found, one, two)
 
 
 @app.command()

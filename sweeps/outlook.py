@@ -1,8 +1,7 @@
-"""What a run would do (``sweeps plan``) and how far one is (``sweeps status``). Reads tables, runs nothing."""
+"""What a run would do (``sweeps plan``). Reads tables, runs nothing."""
 
 import os
 import shutil
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from rich.table import Table
 
 from sweeps import plan as planning
 from sweeps.config import SweepConfig
-from sweeps.errors import OutputError
 from sweeps.store import Store
 from sweeps.types import Job, Row
 
@@ -98,34 +96,6 @@ def show_outlook(console: Console, found: Outlook, out: str | Path) -> None:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for fault in found.faults.values():
         console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def show_status(console: Console, out: str | Path) -> None:
-    """Print how far the sweep in a folder is.
-
-    Raises:
-        OutputError: when the folder holds no sweep.
-    """
-    store = Store(out)
-    plan = store.rows("plan") if store.folder.is_dir() else []
-    if not plan:
-        raise OutputError(f"the output folder must hold a sweep, got {out}; run 'sweeps run' first or give --out")
-    jobs = store.rows("jobs")
-    statuses = {row["job"]: row["status"] for row in jobs}
-    trials = Counter(row["search"] for row in store.rows("runs") if row["search"])
-    table = Table("stage", "kind", "planned", "done", "failed", "missing", box=None, pad_edge=False)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for stage, kind in dict.fromkeys((row["stage"], row["kind"]) for row in plan):
-        ids = [row["job"] for row in plan if (row["stage"], row["kind"]) == (stage, kind)]
-        states = Counter("ok" if trials[job] else statuses.get(job, "missing") for job in ids)
-        table.add_row(stage, kind, str(len(ids)), str(states["ok"]), str(states["failed"]), str(states["missing"]))
-    console.print(table)
-    planned = {row["job"] for row in plan}
-    for row in jobs:
-        if row["job"] in planned and row["status"] == "failed":
-            console.print(f"failed: {row['kind']} {row['model']} on {row['task']}: {row['error']}", style="red",
-                          markup=False, highlight=False, soft_wrap=True)  # fmt: skip
 
 
 def _size(count: float) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweeps import config as configuration
-from sweeps import picks, sql
+from sweeps import picks, sql, track
 from sweeps.config import SweepConfig
 from sweeps.errors import DataError
 from sweeps.hands import Hands, How
@@ -16,7 +16,6 @@ from sweeps.plan import confirmations, measurements, met
 from sweeps.progress import Display, Silent
 from sweeps.store import Store
 from sweeps.tasks import registry as tasks_registry
-from sweeps.track import tracker
 from sweeps.types import Job, Model, Outcome, Row, Task
 from sweeps.zoo import registry as zoo_registry
 
@@ -70,14 +69,13 @@ def run(
     config = sweep if isinstance(sweep, SweepConfig) else load(Path(sweep))
     models, tasks, jobs, faults = plan(config)
     how, display, store = how or How(), display or Silent(), Store(out)
+    track.check(how.wandb)
     store.prepare()
-    with hold(store, how.wait), Hands(store, how) as hands:
+    with hold(store, how.wait), Hands(store, how) as hands, track.live(store, config, how.wandb):
         write_config(store, config)
-        mirror = tracker(how.wandb, config.name, config.fingerprint, config.model_dump(mode="json"), store.out)
 
         def settle(outcome: Outcome) -> None:
             store.append(outcome)
-            mirror.settled(outcome)
             display.settled(outcome)
 
         note_plan(store, "measure", jobs)
@@ -104,17 +102,20 @@ def run(
                 hands.run("confirm", confirm, settle, display)
         display.close()
         store.compact()
-    return report(store, config, faults, mirror.finish, fresh=False)
+    return report(store, config, faults, how.wandb, fresh=False)
 
 
 def report(
-    store: Store, config: SweepConfig, faults: Mapping[str, str], publish: Any = None, *, fresh: bool = True
+    store: Store, config: SweepConfig, faults: Mapping[str, str], wandb: track.Mode = "off", *, fresh: bool = True
 ) -> Result:
-    """Derive regret and answer from the tables, write them and the HTML page, and tell the tracker."""
+    """Derive regret and answer from the tables, write them and the HTML page, and mirror all of it in W&B."""
     from sweeps.report import build
 
+    track.check(wandb)
     derived, failures, notes, page = build(store, config, faults, fresh=fresh)
     store.send("report.html", ".report.json")
-    if publish is not None:
-        publish(derived, page)
+    if wandb != "off":
+        from sweeps.report.wandb_report import publish
+
+        notes = [*notes, *publish(store, config, derived, notes, faults, wandb)]
     return Result(store.out, derived, failures, notes, page)

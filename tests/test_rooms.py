@@ -13,7 +13,8 @@ SOURCES = sorted(path for package in ("sweeps", "taskrel") for path in (ROOT / p
 # module -> the only places (relative to the root) that may import it
 ALLOWED = {
     "ray": ("sweeps/cluster/",),
-    "wandb": ("sweeps/track.py",),
+    "wandb": ("sweeps/track.py", "sweeps/report/wandb_report.py"),
+    "wandb_workspaces": ("sweeps/report/wandb_report.py",),
     "pyarrow.parquet": ("sweeps/store.py",),
     "tomllib": ("sweeps/config.py",),
     "timm": ("sweeps/zoo/", "sweeps/jobs/"),

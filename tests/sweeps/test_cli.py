@@ -33,8 +33,8 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "zoo pretrain", "tasks",
-         "tasks prepare"]  # fmt: skip
+VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "compare", "export", "zoo", "zoo pretrain",
+         "zoo check", "tasks", "tasks prepare"]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -214,6 +214,7 @@ def test_wandb_offline_needs_no_account(two_tasks, tmp_path, monkeypatch):
     result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline", "--wandb", "offline")
     assert result.exit_code == 0, result.output
     files = list((tmp_path / "out" / "wandb").glob("offline-run-*/run-*.wandb"))
-    assert len(files) == 1
-    assert files[0].stat().st_size > 1000
+    assert len(files) == 4  # two models, the tables, the report
+    assert all(file.stat().st_size > 1000 for file in files)
+    assert "wandb-report.json" in result.output
     assert json.loads((tmp_path / "out" / "sweep.json").read_text())["name"] == "tiny"
