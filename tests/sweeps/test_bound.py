@@ -125,7 +125,7 @@ def test_a_tau_plan_is_the_same_job_for_the_same_settings() -> None:
 
 def bound(model: str, task: str, tau: float, total: float | None, mode: str = "labelled", **more: object) -> Row:
     row = dict.fromkeys(
-        ("reference_loss", "label_mismatch", "distribution_mismatch", "held_out", "target_loss", "reported")
+        ("reference_loss", "label_mismatch", "distribution_mismatch", "held_out", "target_loss", "reported", "logits")
     )
     return {**row, "model": model, "task": task, "tau": tau, "total": total, "mode": mode, "reference": "r",
             "seconds": 1.0, "trivial": 2.0, "vacuous": True, **more}  # fmt: skip
