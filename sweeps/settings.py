@@ -244,8 +244,8 @@ class Bound(Frozen):
     ``taus`` are the curve that the report draws; the caps of ``BOUND_TAUS`` are always among them. ``unlabelled``
     bounds also without target labels, class sizes by ``prior`` ("given": the task's own), pseudo-labels by ``start``.
     ``aligned`` bounds in logits too, at the map that brings those nearest. ``released`` runs so many steps of the
-    authors' algorithm beside ours (0: none), in its ``released_mode``. Of a reference ``classes`` are used: all, or
-    ``count`` of them (left out: as many as the target has).
+    authors' algorithm beside ours (0: none) in its ``released_mode``, after ``released_head`` steps of its classifier.
+    Of a reference ``classes`` are used: all, or ``count`` of them (left out: as many as the target has).
     """
 
     references: tuple[str, ...]
@@ -260,6 +260,7 @@ class Bound(Frozen):
     start: Literal["clusters", "reference"] = "clusters"
     released: NonNegativeInt = 0
     released_mode: Literal["LearnedAll", "LearnedA", "FixedAll"] = "LearnedAll"
+    released_head: PositiveInt = 10_001
     search: TauSearch | None = None
 
     @property

@@ -6,6 +6,7 @@ Everything is fitted on the training parts; ``held_out`` is the same bound, tran
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,12 +157,12 @@ def _released(job: Job, context: Context, reference: Splits, target: Splits) -> 
         return _row(job, "released", BOUND_TAUS[0], reason=reason)
 
     def make() -> Head:
-        return penalised_head(
-            Part.of(reference["train"], per_class=None).sample, RECIPES["rn18"], seed=settings["seed"]
-        )
+        recipe = replace(RECIPES["rn18"], head_steps=settings["released_head"])
+        return penalised_head(Part.of(reference["train"], per_class=None).sample, recipe, seed=settings["seed"])
 
     classes = "" if settings["classes"] == "all" else reference["train"].classes.tolist()
-    head = context.keep(f"penalised {job.model.content} {job.reference.content} {classes}", make)
+    key = f"penalised {job.model.content} {job.reference.content} {classes} {settings['released_head']}"
+    head = context.keep(key, make)
     found = as_released((reference["train"], reference["val"]), (target["train"], target["val"]), head=head,
                         mode=mode, steps=settings["released"], seed=settings["seed"])  # fmt: skip
     row = _row(job, "released", BOUND_TAUS[0], seconds=time.perf_counter() - began) | _terms(found.corrected)
