@@ -1,7 +1,8 @@
 """What the bounds say of the models: scores made of them, and how these go with accuracy. Computes no formula itself.
 
-A model's score on a task is minus the least bound over the references: each is a bound, so the least is one. Models are
-compared at the caps that were named beforehand, and at the cap that loses least on the *other* tasks.
+A model's score on a task is what the least bound over the references lies below guessing: each is a bound, so the least
+is one, and tasks of more classes are not further off for that. Models are compared at the caps that were named
+beforehand, and at the cap that loses least on the *other* tasks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from taskrel.tuning import elsewhere
 
 Floats = npt.NDArray[np.float64]
 LEAST = "relatedness_least"
-# What a score is minus of: rows of one mode at one cap, one column of them.
+# What a score is made of: rows of one mode at one cap, one column of them.
 NAMES: Mapping[str, tuple[str, float, str]] = {
     "relatedness": ("labelled", BOUND_TAUS[0], "total"),
     "relatedness_0.1": ("labelled", BOUND_TAUS[1], "total"),
@@ -43,15 +44,15 @@ def scores(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str
     rows, reached = [], list(accuracies)
     for name, (mode, tau, column) in NAMES.items():
         found = [row for row in bounds if (row["mode"], row["tau"]) == (mode, tau)]
-        rows += _rows(name, -_table(found, column, tasks, models), tasks, models, _spent(found))
+        rows += _rows(name, _gains(found, column, tasks, models), tasks, models, _spent(found))
     found = [row for row in bounds if row["mode"] in ("labelled", "aligned", "searched")]
-    rows += _rows(LEAST, -_table(found, "held_out", tasks, models), tasks, models, _spent(found))
+    rows += _rows(LEAST, _gains(found, "held_out", tasks, models), tasks, models, _spent(found))
     for mode, name in TUNED.items():
         tried = [row for row in bounds if row["mode"] == mode]
         for task, tau in tuned_taus(bounds, reached, tasks, models, mode).items():
             here = [row for row in tried if (row["tau"], row["task"]) == (tau, task)]
             # The cap is known only once all were tried.
-            rows += _rows(name, -_table(here, "total", [task], models), [task], models, _spent(tried))
+            rows += _rows(name, _gains(here, "total", [task], models), [task], models, _spent(tried))
     return rows
 
 
@@ -60,11 +61,17 @@ def tuned_taus(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence
     """Task -> the cap that loses least on the other tasks."""
     here = [row for row in bounds if row["mode"] == mode]
     taus = sorted({row["tau"] for row in here})
-    tables = [-_table([row for row in here if row["tau"] == tau], "total", tasks, models) for tau in taus]
+    tables = [_gains([row for row in here if row["tau"] == tau], "total", tasks, models) for tau in taus]
     if not tables:
         return {}
     chosen = elsewhere(np.stack(tables), _reached(accuracies, tasks, models))
     return {task: taus[number] for task, number in zip(tasks, chosen, strict=True) if number >= 0}
+
+
+def _gains(rows: Iterable[Row], column: str, tasks: Sequence[str], models: Sequence[str]) -> Floats:
+    """[T, M] nats that the least over references lies below what guessing by class frequency loses; negative: above."""
+    known = [row for row in rows if row[column] is not None]
+    return _table([{**row, column: row["trivial"] - row[column]} for row in known], column, tasks, models)
 
 
 def _spent(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
@@ -87,7 +94,7 @@ def agreement(found: Sequence[Row], plain: Sequence[Row], accuracies: Iterable[R
     """
     rows, both = [], [*found, *plain] if found else []
     names = list(dict.fromkeys(row["proxy"] for row in both))
-    columns = {name: _table([row for row in both if row["proxy"] == name], "value", tasks, models, np.fmax)
+    columns = {name: _table([row for row in both if row["proxy"] == name], "value", tasks, models)
                for name in names}  # fmt: skip
     nothing = np.full((len(tasks), len(models)), np.nan)
     against = {"fine-tuning": _reached(accuracies, tasks, models), "linear probe": columns.get("linear", nothing)}
@@ -106,15 +113,14 @@ def _agreed(name: str, target: str, over: str, of: str, one: Floats, two: Floats
     return {"score": name, "against": target, "over": over, "of": of, "compared": both, **found}
 
 
-def _table(rows: Iterable[Row], column: str, tasks: Sequence[str], models: Sequence[str],
-           best: np.ufunc = np.fmin) -> Floats:  # fmt: skip
-    """[T, M] the least over references; NaN where there is none."""
+def _table(rows: Iterable[Row], column: str, tasks: Sequence[str], models: Sequence[str]) -> Floats:
+    """[T, M] the largest over references; NaN where there is none."""
     places = ({name: place for place, name in enumerate(tasks)}, {name: place for place, name in enumerate(models)})
     table = np.full((len(tasks), len(models)), np.nan)
     for row in rows:
         if row[column] is not None and row["task"] in places[0] and row["model"] in places[1]:
             where = places[0][row["task"]], places[1][row["model"]]
-            table[where] = best(table[where], row[column])
+            table[where] = np.fmax(table[where], row[column])
     return table
 
 

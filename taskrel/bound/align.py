@@ -75,20 +75,22 @@ def align(
         regression: on the features of `target`.
         exact_pairs: as in `evaluate`.
     """
-    best = here = Affine.identity(reference.features)
-    source, least = reference.features @ head.weights.T, np.inf
+    source = reference.features @ head.weights.T
     source = source - source.mean(dim=1, keepdim=True)  # an offset of all logits changes nothing
+    one, here, best, least = reference.mapped(source), target.features @ head.weights.T, None, np.inf
+    found: tuple[Tensor, Tensor] | None = None
     for _ in range(_ROUNDS + 1):
-        found = logits(head, here, reference, target, joint, exact_pairs)
-        value = found.total(joint.prior)
+        coupled = logits(one, target.mapped(here), joint, exact_pairs)
+        value = coupled.total(joint.prior)
         if not value < least:
             break
-        best, least = here, value
-        try:
-            here = _seen(head, *regression.fit(_goals(found, source, target)))
-        except ValueError:  # a map without inverse is no step
-            break
-    return best
+        best, least = found, value
+        found = regression.fit(_goals(coupled, source, target))
+        here = target.features @ found[0] + found[1]
+    try:
+        return Affine.identity(reference.features) if best is None else _seen(head, *best)
+    except ValueError:  # a map without inverse is none
+        return Affine.identity(reference.features)
 
 
 def _goals(found: Blocks, source: Tensor, target: Sample) -> Tensor:

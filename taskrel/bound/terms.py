@@ -57,7 +57,9 @@ def evaluate(
     taus = tau_labels(rows, labels)
     # Solved apart from a looser one, a tighter one can come out above it by rounding.
     near = np.minimum(_projected(rows, moved, target, joint, exact_pairs), full.by_label)
-    nearest = np.minimum(logits(head, affine, reference, target, joint, exact_pairs).by_label, taus * near)
+    scored = (reference.mapped(reference.features @ head.weights.T),
+              target.mapped(affine.undo(target.features) @ head.weights.T))  # fmt: skip
+    nearest = np.minimum(logits(*scored, joint, exact_pairs).by_label, taus * near)
     loss, accuracy = transformed(head, affine, labels, target, joint.prior) if labelled else (None, None)
     return BoundTerms(
         reference_loss=reweighted(head, reference, joint.weights),
@@ -87,13 +89,9 @@ def _projected(rows: Tensor, moved: Sample, target: Sample, joint: Joint, exact_
     return blocks(one, two, joint, exact_pairs=exact_pairs).by_label
 
 
-def logits(
-    head: Head, affine: Affine, reference: Sample, target: Sample, joint: Joint, exact_pairs: int = EXACT_PAIRS
-) -> Blocks:
-    """Distances of logits, in nats: what the loss at each label can tell apart (`contrasts`)."""
-    one = reference.mapped(reference.features @ head.weights.T)
-    two = target.mapped(affine.undo(target.features) @ head.weights.T)
-    along = [torch.from_numpy(contrasts(row)).to(head.weights) for row in joint.labels]
+def logits(one: Sample, two: Sample, joint: Joint, exact_pairs: int = EXACT_PAIRS) -> Blocks:
+    """Distances in nats of samples of logits [n, K_R]: what the loss at each label can tell apart (`contrasts`)."""
+    along = [torch.from_numpy(contrasts(row)).to(one.features) for row in joint.labels]
     return blocks(one, two, joint, exact_pairs=exact_pairs, along=along)
 
 

@@ -193,10 +193,10 @@ def bound(model: str, task: str, tau: float, total: float | None, mode: str = "l
             "seconds": 1.0, "trivial": 2.0, "vacuous": True, **more}  # fmt: skip
 
 
-def test_a_score_is_minus_the_least_bound_over_references() -> None:
+def test_a_score_is_what_the_least_bound_over_references_lies_below_guessing() -> None:
     rows = [bound("a", "t", 0.02, 2.0), bound("a", "t", 0.02, 1.5), bound("b", "t", 0.02, None)]
     found = [row for row in relatedness.scores(rows, [], ["t"], ["a", "b"]) if row["proxy"] == "relatedness"]
-    assert [(row["model"], row["value"]) for row in found] == [("a", -1.5)]
+    assert [(row["model"], row["value"]) for row in found] == [("a", 0.5)]
 
 
 def test_the_tuned_cap_is_chosen_on_other_tasks() -> None:
