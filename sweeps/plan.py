@@ -153,7 +153,7 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
                     continue
                 embeds = [_embed(config, model, each) for each in (task, tasks[name])]
                 whole = settings | {"embed": dict(embeds[0].settings)}
-                cost = 0.1 * len(asked.caps) + asked.unlabelled + 0.1 * asked.released
+                cost = 0.1 * len(asked.caps) * (1 + asked.aligned) + asked.unlabelled + 0.1 * asked.released
                 jobs.append(Job("bound", BOUND, model, task, whole, tasks[name],
                                 tuple(embed.id for embed in embeds), cost))  # fmt: skip
     return jobs
@@ -287,7 +287,7 @@ class TauPlan:
 
     def trial(self, number: int, values: Mapping[str, float]) -> Job:
         """One trial of the search."""
-        known = ("features", "classes", "per_class", "seed", "embed")
+        known = ("features", "classes", "count", "per_class", "seed", "embed")
         settings = {name: self.bound.settings[name] for name in known} | {
             "head": self.asked.head, "steps": self.asked.steps, **values, "search": self.job.id, "trial": number,
         }  # fmt: skip

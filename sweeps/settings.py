@@ -265,16 +265,25 @@ class Bound(Frozen):
     """Task-relatedness: the bound on every task's loss from every reference task, for each cap ``taus`` of the head.
 
     ``taus`` are the curve that the report draws; the caps of ``BOUND_TAUS`` are always among them. ``unlabelled``
-    bounds also without target labels, ``released`` runs so many steps of the authors' algorithm beside ours (0: none).
+    bounds also without target labels, class sizes by ``prior`` ("given": the task's own), pseudo-labels by ``start``.
+    ``aligned`` bounds in logits too, at the map that brings those nearest. ``released`` runs so many steps of the
+    authors' algorithm beside ours (0: none) in its ``released_mode``, after ``released_head`` steps of its classifier.
+    Of a reference ``classes`` are used: all, or ``count`` of them (left out: as many as the target has).
     """
 
     references: tuple[str, ...]
     taus: tuple[NonNegativeFloat, ...] = (0.005, 0.05, 0.2, 1.0)
     features: Literal["identity", "shift", "scale", "rigid", "general"] = "shift"
+    aligned: bool = True
     classes: Literal["all", "random", "related"] = "all"
+    count: PositiveInt | None = None
     per_class: PositiveInt = 100
     unlabelled: bool = True
+    prior: Literal["uniform", "estimated", "given"] = "uniform"
+    start: Literal["clusters", "reference"] = "clusters"
     released: NonNegativeInt = 0
+    released_mode: Literal["LearnedAll", "LearnedA", "FixedAll"] = "LearnedAll"
+    released_head: PositiveInt = 10_001
     search: TauSearch | None = None
 
     @property
@@ -285,8 +294,17 @@ class Bound(Frozen):
     @property
     def scores(self) -> tuple[str, ...]:
         """What the bounds are called as scores of models."""
-        given = ["relatedness", "relatedness_0.1", "relatedness_tuned", "relatedness_least", "relatedness_loss"]
-        return (*given, *["relatedness_unlabelled"] * self.unlabelled, *["relatedness_released"] * bool(self.released))
+        given = ["relatedness", "relatedness_0.1", "relatedness_tuned", "relatedness_logits", "relatedness_least",
+                 "relatedness_loss"]  # fmt: skip
+        aligned = ["relatedness_aligned", "relatedness_aligned_0.1", "relatedness_aligned_tuned"] * self.aligned
+        return (*given, *aligned, *["relatedness_unlabelled"] * self.unlabelled,
+                *["relatedness_released"] * bool(self.released))  # fmt: skip
+
+    @model_validator(mode="after")
+    def _counted(self) -> "Bound":
+        if self.classes == "all" and self.count is not None:
+            raise ValueError("count must be left out where classes is 'all'")
+        return self
 
 
 class Task2Vec(Frozen):

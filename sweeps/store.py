@@ -72,7 +72,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "bounds": [
         ("job", _TEXT), ("model", _TEXT), ("reference", _TEXT), ("task", _TEXT), ("mode", _TEXT), ("tau", _REAL),
         ("total", _REAL), ("reference_loss", _REAL), ("label_mismatch", _REAL), ("distribution_mismatch", _REAL),
-        ("lipschitz", _REAL), ("wasserstein", _REAL), ("by_label", _REAL), ("projected", _REAL), ("trivial", _REAL),
+        ("lipschitz", _REAL), ("wasserstein", _REAL), ("by_label", _REAL), ("projected", _REAL), ("logits", _REAL),
+        ("trivial", _REAL),
         ("vacuous", _BOOL), ("floor", _REAL), ("start", _REAL), ("target_loss", _REAL), ("target_accuracy", _REAL),
         ("held_out", _REAL), ("held_out_loss", _REAL), ("reported", _REAL), ("holds", _BOOL), ("gap", _REAL),
         ("residual_prior", _REAL), ("residual_inverse", _REAL), ("confidence", _REAL), ("spread", _REAL),
@@ -125,7 +126,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "relatedness": [
         ("score", _TEXT), ("against", _TEXT), ("over", _TEXT), ("of", _TEXT), ("compared", _INT), ("pearson", _REAL),
-        ("weighted_tau", _REAL),
+        ("spearman", _REAL), ("weighted_tau", _REAL),
     ],
     "transfer": [
         ("task", _TEXT), ("model", _TEXT), ("method", _TEXT), ("accuracy", _REAL), ("seconds", _REAL), ("bytes", _INT),

@@ -74,7 +74,7 @@ def standing(out: str | Path) -> Standing:
 
 
 def working(store: Store) -> bool:
-    """Whether a run holds the folder: as far as one can tell, when it is on another machine; never of object storage."""
+    """Whether a run holds the folder, as far as one can tell when it is on another machine; of object storage none."""
     if store.remote is not None:
         return False
     path = store.out / ".holder.json"

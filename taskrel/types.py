@@ -208,6 +208,8 @@ class BoundTerms:
         wasserstein_by_label: [K_T] of which `wasserstein` is the mean under the prior.
         tau_by_label: [K_T] exact constants, at most `tau`.
         projected_by_label: [K_T] distances within the directions that the classifier looks at; at most those above.
+        logits_by_label: [K_T] distances of the logits in nats, examples being as far apart as the loss at that label
+            can tell. Its Lipschitz constant is 1 there; at most a label's tau times its projected distance.
         target_loss: of the transformed classifier on the target, what is bounded; None without labels.
         target_accuracy: of the same; None without labels.
         floor: distance between two halves of the target, the part of `wasserstein` that no transform is to blame for;
@@ -227,6 +229,7 @@ class BoundTerms:
     wasserstein_by_label: tuple[float, ...]
     tau_by_label: tuple[float, ...]
     projected_by_label: tuple[float, ...]
+    logits_by_label: tuple[float, ...]
     target_loss: float | None
     target_accuracy: float | None
     floor: float | None
@@ -258,6 +261,19 @@ class BoundTerms:
         The loss does not change along the others, so mass may be moved there at no cost.
         """
         return self.reference_loss + self.label_mismatch + self._summed(self.projected_by_label)
+
+    @property
+    def total_logits(self) -> float:
+        """The same with the distances of logits, the tightest; at most `total_projected`.
+
+        The loss at a label follows differences of logits and nothing else, and no more than the largest of them.
+        """
+        return self.reference_loss + self.label_mismatch + self.logits_mismatch
+
+    @property
+    def logits_mismatch(self) -> float:
+        """The third term of `total_logits`."""
+        return math.fsum(p * w for p, w in zip(self.prior, self.logits_by_label, strict=True))
 
     def _summed(self, distances: tuple[float, ...]) -> float:
         return math.fsum(p * t * w for p, t, w in zip(self.prior, self.tau_by_label, distances, strict=True))

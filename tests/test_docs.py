@@ -70,14 +70,17 @@ def test_the_page_of_language_says_what_the_program_says():
     assert Search().range("text") == (1e-6, 5e-4)
 
 
-@pytest.mark.parametrize("section", ["embed", "finetune", "finetune.text", "search.text"])
+@pytest.mark.parametrize("section", ["embed", "finetune", "finetune.text", "search.text", "bound", "bound.search"])
 def test_every_key_of_these_sections_is_on_the_page_of_configuration(section):
-    from sweeps.settings import Embed, FineTune, Range, TextFineTune
+    from sweeps.settings import Bound, Embed, FineTune, Range, TauSearch, TextFineTune
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    model = {"embed": Embed, "finetune": FineTune, "finetune.text": TextFineTune, "search.text": Range}[section]
+    model = {"embed": Embed, "finetune": FineTune, "finetune.text": TextFineTune, "search.text": Range,
+             "bound": Bound, "bound.search": TauSearch}[section]  # fmt: skip
     lines = [line for line in page.splitlines() if line.startswith(f"| `{section}.")]
     for key in model.model_fields:
+        if f"[{section}.{key}]" in page:  # a section of its own
+            continue
         assert any(
             f"`{section}.{key}`" in line or f"`.{key}`" in line or f"`{section}.{key}." in line for line in lines
         )
@@ -142,3 +145,15 @@ def test_the_networks_on_the_page_of_models_are_all_there_are():
     for first, *more in re.findall(r"`((?:slim|vtab|bit)/\w+)`(?:, `(_\d+)`)?(?:, `(_\d+)`)?", page):
         named |= {first, *(re.sub(r"_\d+$", end, first) for end in more if end)}
     assert named == set(NETWORKS)
+
+
+def test_the_page_of_relatedness_says_what_the_program_says():
+    from sweeps.report.relatedness import LEAST, NAMES, PLAIN, TUNED
+    from sweeps.store import SCHEMAS
+
+    page = (ROOT / "docs" / "relatedness.md").read_text(encoding="utf-8")
+    for name in (*NAMES, LEAST, *TUNED.values(), *PLAIN):
+        assert f"| `{name}` |" in page
+    for form in ("total", "by_label", "projected", "logits"):
+        assert f"| `{form}` |" in page
+        assert form in SCHEMAS["bounds"].names

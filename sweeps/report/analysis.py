@@ -67,7 +67,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     evidence = gather(store, faults)
     cells = accuracies(evidence.runs, evidence.plan, evidence.tried, evidence.models)
     related = relatedness.scores(evidence.bounds, cells.rows, evidence.task_names, evidence.pool)
-    linear = [row for row in evidence.scores if row["proxy"] == "linear"]
+    plain = [row for row in evidence.scores if row["proxy"] in relatedness.PLAIN]
     evidence = replace(evidence, scores=[*evidence.scores, *related, *transfer.scores(evidence.head2toe)])
     near = distances(evidence.embeddings, evidence.task_names)
     views = Views(evidence.models, evidence.scores, evidence.jobs, cells.rows, proxies, near, evidence.embeddings)
@@ -89,7 +89,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
         "solved": judged.solved,
         "comparisons": comparisons(judged.regret, views, answer_strategy, samples=bootstrap, seed=seed),
         "correlations": _correlations(evidence, cells.rows, views),
-        "relatedness": relatedness.agreement(related, linear, cells.rows, evidence.task_names, evidence.pool),
+        "relatedness": relatedness.agreement(related, plain, cells.rows, evidence.task_names, evidence.pool),
         "transfer": transfer.transfer(evidence.head2toe, cells.rows, evidence.scratch, evidence.head2toe_ft),
         "proxies": trust(cells, evidence.task_names, views, question),
         "neighbours": near,

@@ -301,8 +301,11 @@ def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
             f"{names}: its classes re-weighted and matched, its features moved. Lower is more related.")  # fmt: skip
     return Section("bounds", title, lead, notes=terms.said(found, tuned),
                    pictures=_pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
-                   folded=[Folded("The terms over tau", _markup(svg))
-                           for svg in [terms.curves(found, evidence.task_names, evidence.pool)] if svg],
+                   folded=[Folded(name, _markup(svg)) for name, svg in {
+                       "The terms over tau": terms.curves(found, evidence.task_names, evidence.pool),
+                       "The terms in logits, at the aligned map": terms.bars(
+                           found, rows["accuracies"], evidence.task_names, evidence.pool, "aligned"),
+                   }.items() if svg],
                    more=[terms.agreement(rows["relatedness"])] if rows["relatedness"] else [])  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """What the bounds say of the models: scores made of them, and how these go with accuracy. Computes no formula itself.
 
-A model's score on a task is minus the least bound over the references: each is a bound, so the least is one. Models are
-compared at the caps that were named beforehand, and at the cap that loses least on the *other* tasks.
+A model's score on a task is what the least bound over the references lies below guessing: each is a bound, so the least
+is one, and tasks of more classes are not further off for that. Models are compared at the caps that were named
+beforehand, and at the cap that loses least on the *other* tasks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,17 +12,24 @@ import numpy.typing as npt
 
 from sweeps.settings import BOUND_TAUS
 from sweeps.types import Row
-from taskrel.correlation import correlation
+from taskrel.correlation import STATISTICS, correlation
 from taskrel.tuning import elsewhere
 
 Floats = npt.NDArray[np.float64]
-TUNED, LEAST, LOSS = "relatedness_tuned", "relatedness_least", "relatedness_loss"
-NAMES: Mapping[tuple[str, float], str] = {
-    ("labelled", BOUND_TAUS[0]): "relatedness",
-    ("labelled", BOUND_TAUS[1]): "relatedness_0.1",
-    ("unlabelled", BOUND_TAUS[0]): "relatedness_unlabelled",
-    ("released", BOUND_TAUS[0]): "relatedness_released",
+LEAST = "relatedness_least"
+# What a score is made of: rows of one mode at one cap, one column of them.
+NAMES: Mapping[str, tuple[str, float, str]] = {
+    "relatedness": ("labelled", BOUND_TAUS[0], "total"),
+    "relatedness_0.1": ("labelled", BOUND_TAUS[1], "total"),
+    "relatedness_logits": ("labelled", BOUND_TAUS[0], "logits"),
+    "relatedness_aligned": ("aligned", BOUND_TAUS[0], "total"),
+    "relatedness_aligned_0.1": ("aligned", BOUND_TAUS[1], "total"),
+    "relatedness_unlabelled": ("unlabelled", BOUND_TAUS[0], "total"),
+    "relatedness_released": ("released", BOUND_TAUS[0], "reported"),
+    "relatedness_loss": ("labelled", BOUND_TAUS[0], "target_loss"),
 }
+TUNED = {"labelled": "relatedness_tuned", "aligned": "relatedness_aligned_tuned"}
+PLAIN = ("linear", "logme", "hscore", "leep")  # the cheap alternatives that the bound is set beside
 
 
 def scores(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str], models: Sequence[str]) -> list[Row]:
@@ -33,64 +41,63 @@ def scores(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str
         tasks: T names.
         models: M names.
     """
-    rows = []
-    seconds = {(row["mode"], row["tau"], row["task"], row["model"]): row["seconds"] for row in bounds}
-    for (mode, tau), name in NAMES.items():
-        column = "reported" if mode == "released" else "total"
-        table = _table([row for row in bounds if (row["mode"], row["tau"]) == (mode, tau)], column, tasks, models)
-        took = {(task, model): seconds.get((mode, tau, task, model)) for task in tasks for model in models}
-        rows += _rows(name, -table, tasks, models, took)
-    first = [row for row in bounds if (row["mode"], row["tau"]) == ("labelled", BOUND_TAUS[0])]
-    took = {(task, model): seconds.get(("labelled", BOUND_TAUS[0], task, model)) for task in tasks for model in models}
-    rows += _rows(LOSS, -_table(first, "target_loss", tasks, models), tasks, models, took)
-    found = [row for row in bounds if row["mode"] in ("labelled", "searched")]
-    table = _table(found, "held_out", tasks, models)
-    spent: dict[tuple[str, str], float] = {}
-    for row in found:
-        spent[row["task"], row["model"]] = spent.get((row["task"], row["model"]), 0.0) + (row["seconds"] or 0.0)
-    rows += _rows(LEAST, -table, tasks, models, {(task, model): spent.get((task, model)) for task in tasks
-                                                 for model in models})  # fmt: skip
-    for task, tau in tuned_taus(bounds, accuracies, tasks, models).items():
-        here = [row for row in bounds if (row["mode"], row["tau"], row["task"]) == ("labelled", tau, task)]
-        # The cap is known only once all were tried.
-        whole = {(task, model): _sum(seconds.get(("labelled", cap, task, model)) for cap in _taus(bounds))
-                 for model in models}  # fmt: skip
-        rows += _rows(TUNED, -_table(here, "total", [task], models), [task], models, whole)
+    rows, reached = [], list(accuracies)
+    for name, (mode, tau, column) in NAMES.items():
+        found = [row for row in bounds if (row["mode"], row["tau"]) == (mode, tau)]
+        rows += _rows(name, _gains(found, column, tasks, models), tasks, models, _spent(found))
+    found = [row for row in bounds if row["mode"] in ("labelled", "aligned", "searched")]
+    rows += _rows(LEAST, _gains(found, "held_out", tasks, models), tasks, models, _spent(found))
+    for mode, name in TUNED.items():
+        tried = [row for row in bounds if row["mode"] == mode]
+        for task, tau in tuned_taus(bounds, reached, tasks, models, mode).items():
+            here = [row for row in tried if (row["tau"], row["task"]) == (tau, task)]
+            # The cap is known only once all were tried.
+            rows += _rows(name, _gains(here, "total", [task], models), [task], models, _spent(tried))
     return rows
 
 
 def tuned_taus(bounds: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str], models: Sequence[str],
-               ) -> dict[str, float]:  # fmt: skip
+               mode: str = "labelled") -> dict[str, float]:  # fmt: skip
     """Task -> the cap that loses least on the other tasks."""
-    taus = _taus(bounds)
-    labelled = [[row for row in bounds if (row["mode"], row["tau"]) == ("labelled", tau)] for tau in taus]
-    tables = [-_table(each, "total", tasks, models) for each in labelled]
+    here = [row for row in bounds if row["mode"] == mode]
+    taus = sorted({row["tau"] for row in here})
+    tables = [_gains([row for row in here if row["tau"] == tau], "total", tasks, models) for tau in taus]
     if not tables:
         return {}
     chosen = elsewhere(np.stack(tables), _reached(accuracies, tasks, models))
     return {task: taus[number] for task, number in zip(tasks, chosen, strict=True) if number >= 0}
 
 
-def _taus(bounds: Iterable[Row]) -> list[float]:
-    return sorted({row["tau"] for row in bounds if row["mode"] == "labelled"})
+def _gains(rows: Iterable[Row], column: str, tasks: Sequence[str], models: Sequence[str]) -> Floats:
+    """[T, M] nats that the least over references lies below what guessing by class frequency loses; negative: above."""
+    known = [row for row in rows if row[column] is not None]
+    return _table([{**row, column: row["trivial"] - row[column]} for row in known], column, tasks, models)
 
 
-def agreement(found: Sequence[Row], linear: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str],
+def _spent(rows: Iterable[Row]) -> dict[tuple[str, str], float]:
+    """(task, model) -> the seconds of all of these: a score needs every reference."""
+    found: dict[tuple[str, str], float] = {}
+    for row in rows:
+        found[row["task"], row["model"]] = found.get((row["task"], row["model"]), 0.0) + (row["seconds"] or 0.0)
+    return found
+
+
+def agreement(found: Sequence[Row], plain: Sequence[Row], accuracies: Iterable[Row], tasks: Sequence[str],
               models: Sequence[str]) -> list[Row]:  # fmt: skip
-    """How scores of bounds go with accuracy: per task over the models, and per model over the tasks.
+    """How scores of bounds, and of cheap alternatives, go with accuracy: per task over the models, and the other way.
 
     Args:
         found: what :func:`scores` gave.
-        linear: rows of ``scores`` of the linear probe: its validation accuracy is that of linear probing.
+        plain: rows of ``scores`` of :data:`PLAIN`; the linear probe's validation accuracy is that of linear probing.
         accuracies: rows of ``accuracies``, after fine-tuning.
         tasks, models: names.
     """
-    against = {"fine-tuning": _reached(accuracies, tasks, models), "linear probe": _values(linear, tasks, models)}
-    rows = []
-    names = list(dict.fromkeys(row["proxy"] for row in found))
-    columns = {name: _values([row for row in found if row["proxy"] == name], tasks, models) for name in names}
-    if names and linear:
-        columns["linear"] = against["linear probe"]
+    rows, both = [], [*found, *plain] if found else []
+    names = list(dict.fromkeys(row["proxy"] for row in both))
+    columns = {name: _table([row for row in both if row["proxy"] == name], "value", tasks, models)
+               for name in names}  # fmt: skip
+    nothing = np.full((len(tasks), len(models)), np.nan)
+    against = {"fine-tuning": _reached(accuracies, tasks, models), "linear probe": columns.get("linear", nothing)}
     for name, table in columns.items():
         for target, reached in against.items():
             if name == "linear" and target == "linear probe":
@@ -101,19 +108,19 @@ def agreement(found: Sequence[Row], linear: Sequence[Row], accuracies: Iterable[
 
 
 def _agreed(name: str, target: str, over: str, of: str, one: Floats, two: Floats) -> Row:
-    found = {statistic: correlation(one, two, statistic).value for statistic in ("pearson", "weighted_tau")}
+    found = {statistic: correlation(one, two, statistic).value for statistic in STATISTICS}
     both = int((~np.isnan(one) & ~np.isnan(two)).sum())
     return {"score": name, "against": target, "over": over, "of": of, "compared": both, **found}
 
 
 def _table(rows: Iterable[Row], column: str, tasks: Sequence[str], models: Sequence[str]) -> Floats:
-    """[T, M] the least over references; NaN where there is none."""
+    """[T, M] the largest over references; NaN where there is none."""
     places = ({name: place for place, name in enumerate(tasks)}, {name: place for place, name in enumerate(models)})
     table = np.full((len(tasks), len(models)), np.nan)
     for row in rows:
         if row[column] is not None and row["task"] in places[0] and row["model"] in places[1]:
             where = places[0][row["task"]], places[1][row["model"]]
-            table[where] = np.fmin(table[where], row[column])
+            table[where] = np.fmax(table[where], row[column])
     return table
 
 
@@ -121,20 +128,11 @@ def _reached(accuracies: Iterable[Row], tasks: Sequence[str], models: Sequence[s
     return _table(accuracies, "accuracy", tasks, models)
 
 
-def _values(rows: Iterable[Row], tasks: Sequence[str], models: Sequence[str]) -> Floats:
-    return _table(rows, "value", tasks, models)
-
-
 def _rows(name: str, table: Floats, tasks: Sequence[str], models: Sequence[str],
-          seconds: Mapping[tuple[str, str], float | None]) -> list[Row]:  # fmt: skip
+          seconds: Mapping[tuple[str, str], float]) -> list[Row]:  # fmt: skip
     return [
         {"job": None, "model": model, "task": task, "proxy": name, "value": float(table[t, m]),
          "values": [float(table[t, m])], "low": None, "high": None, "replicates": None,
-         "seconds": seconds[task, model], "reason": None}
+         "seconds": seconds.get((task, model)), "reason": None}
         for t, task in enumerate(tasks) for m, model in enumerate(models) if not np.isnan(table[t, m])
     ]  # fmt: skip
-
-
-def _sum(numbers: Iterable[float | None]) -> float | None:
-    known = list(numbers)
-    return None if None in known or not known else float(sum(number or 0.0 for number in known))

@@ -27,9 +27,10 @@ TERMS: Mapping[str, tuple[str, str]] = {
 MOST_BARS = 16  # models in a panel: the least bounds of a task
 
 
-def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str], models: Sequence[str]) -> str:
+def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str], models: Sequence[str],
+         mode: str = "labelled") -> str:  # fmt: skip
     """The three terms for every model, a panel per task, the least bound first; the best model by accuracy is named."""
-    rows = _least(bounds, models)
+    rows = _least(bounds, models, mode)
     reached = {(row["task"], row["model"]): row["accuracy"] for row in accuracies if row["accuracy"] is not None}
     shown = [task for task in tasks if any(row["task"] == task for row in rows)]
     if not shown:
@@ -59,7 +60,8 @@ def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str],
     key: list[Line2D | Patch] = [Patch(color=colour(tint), label=label) for label, tint in TERMS.values()]
     key += [Line2D([], [], color=colour("bad"), linestyle=(0, (4, 2)), label="what guessing by frequency loses"),
             Line2D([], [], color=colour("good"), marker="D", linewidth=0, label="best after fine-tuning")]  # fmt: skip
-    return grid(len(shown), draw, key, "bound-bars", "The three terms of the bound for every model, by task.",
+    name = "bound-bars" if mode == "labelled" else f"bound-bars-{mode}"
+    return grid(len(shown), draw, key, name, "The three terms of the bound for every model, by task.",
                 ("models, least bound first", "bound, nats"))  # fmt: skip
 
 
@@ -117,7 +119,13 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
                          f"what guessing by class frequency loses (vacuous) in {vacuous}: read it as an order of "
                          "models, not as a promise." if vacuous else f"At τ = {tau:g} the bound holds in {held} of "
                          f"{words.count(len(here), 'case')} and says more than guessing in all.")  # fmt: skip
-    released = [row for row in bounds if row["mode"] == "released"]
+    aligned = [row for row in bounds if row["mode"] == "aligned" and row["tau"] == BOUND_TAUS[0]]
+    if aligned:
+        beaten = sum(not row["vacuous"] for row in aligned)
+        kept = sum(row["held_out"] is not None and row["held_out"] < row["trivial"] for row in aligned)
+        lines.append(f"In logits, at the map that brings these nearest, it says more than guessing in {beaten} of "
+                     f"{words.count(len(aligned), 'case')}; on examples it was not fitted to in {kept}.")  # fmt: skip
+    released = [row for row in bounds if row["mode"] == "released" and row["holds"] is not None]
     if released:
         broken = sum(not row["holds"] for row in released)
         lines.append(f"The authors' algorithm reports less than the loss it means to bound in {broken} of "
@@ -132,25 +140,26 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
 def agreement(rows: Sequence[Row]) -> Table:
     """How scores of the bound, and the linear probe, go with accuracy: means over tasks, and over models."""
     columns = [Column("score"), Column("against"), Column("over"), Column("Pearson", True, "mean"),
-               Column("weighted tau", True, "mean"), Column("of", True, "how many tasks or models")]  # fmt: skip
+               Column("Spearman", True, "mean"), Column("weighted tau", True, "mean"),
+               Column("of", True, "how many tasks or models")]  # fmt: skip
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["score"], row["against"], row["over"]), []).append(row)
     entries = []
     for (score, against, over), found in groups.items():
-        pearson, tau = (_mean(row[column] for row in found) for column in ("pearson", "weighted_tau"))
+        means = [_mean(row[column] for row in found) for column in ("pearson", "spearman", "weighted_tau")]
         each = "the models of a task" if over == "models" else "the tasks of a model"
         entries.append([Entry(words.proxy(score), score), Entry(against, against), Entry(each, each),
-                        Entry(words.real(pearson), pearson or 0.0), Entry(words.real(tau), tau or 0.0),
+                        *(Entry(words.real(mean), mean or 0.0) for mean in means),
                         Entry(str(len(found)), len(found))])  # fmt: skip
     return Table("Task-relatedness and accuracy after fine-tuning and after linear probing", columns, entries)
 
 
-def _least(bounds: Sequence[Row], models: Sequence[str]) -> list[Row]:
+def _least(bounds: Sequence[Row], models: Sequence[str], mode: str) -> list[Row]:
     """Of every model and task the row of the least bound over references, at the first compared cap."""
     found: dict[tuple[str, str], Row] = {}
     for row in bounds:
-        if row["mode"] == "labelled" and row["tau"] == BOUND_TAUS[0] and row["total"] is not None:
+        if row["mode"] == mode and row["tau"] == BOUND_TAUS[0] and row["total"] is not None:
             key = row["task"], row["model"]
             if row["model"] in models and (key not in found or row["total"] < found[key]["total"]):
                 found[key] = row

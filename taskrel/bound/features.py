@@ -21,7 +21,7 @@ from taskrel.bound.maps import Affine
 from taskrel.bound.sample import Floats, Sample
 from taskrel.bound.transport import Blocks
 
-Features = Literal["identity", "shift", "scale", "rigid", "general"]
+Features = Literal["identity", "shift", "scale", "rigid", "general", "aligned"]
 
 _ROUNDS, _GENERAL_ROUNDS, _SHARP = 30, 40, 64
 # How far the scale may go: beyond, the classifier is constant on the target, and the bound blind to it.
@@ -135,8 +135,8 @@ def general(pairs: Pairs, affine: Affine, head: Head) -> Affine:
 
 Step = Callable[[Pairs, Affine, Head], Affine]
 
-# Each kind of map contains those before it in its row, and starts from them.
+# Each kind of map contains those before it in its row, and starts from them; "aligned" is made elsewhere (`align`).
 STEPS: Mapping[str, tuple[Step, ...]] = MappingProxyType({
     "identity": (), "shift": (shift,), "scale": (shift, scale), "rigid": (shift, rigid),
-    "general": (shift, scale, general),
+    "general": (shift, scale, general), "aligned": (),
 })  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from taskrel.bound.align import Regression, align
 from taskrel.bound.assign import Sharing, assign
 from taskrel.bound.features import STEPS, Features, Pairs
 from taskrel.bound.head import Head, fit_heads
@@ -57,6 +59,11 @@ class Part:
             kept = kept.mapped(scale.apply(kept.features))
         return cls(kept, whole.prior, scale, probe.classes)
 
+    @cached_property
+    def regression(self) -> Regression:
+        """On its features: for any number of references and caps."""
+        return Regression.of(self.sample, self.prior)
+
     def other(self, probe: Probe) -> Sample:
         """Another probe of the same task, scaled and numbered as this one."""
         return sample(probe, scale=self.scale, classes=self.names)
@@ -105,7 +112,8 @@ class Fit:
 
     Args:
         terms: the bound that was reached.
-        start: the bound at A = I, b = 0 for the same classes; never below `terms`.
+        start: the bound at A = I, b = 0 for the same classes; its total (of "aligned" maps that of the logits) is never
+            below that of `terms`.
         head: the classifier over the used reference classes.
         affine: of features.
         joint: [K_T, used].
@@ -169,7 +177,9 @@ def fit(
         target: labelled examples through the same model, or a part made ready.
         tau: cap on the classifier's Lipschitz constant, nats per unit of distance.
         features: which maps are tried; "shift" moves, "scale" also stretches, "rigid" also turns, "general" is any
-            invertible map. The richer the map the more it fits the sample: judge those on held-out examples.
+            invertible map. "aligned" is any invertible map too, but the one of the least `total_logits`, not `total`:
+            at it only that form of the bound is small. The richer the map the more it fits the sample: judge those on
+            held-out examples.
         sharing: whether target classes may share a reference class though there are enough: "needed" or "free"
             (`assign`). The trivial value is always a bound too, and free sharing often ends there.
         rounds: alternations of transport and step at most.
@@ -289,7 +299,11 @@ def _fit(
         for choice in assign(losses + whole.tau * costs, part.prior, sharing)
     ]
     begin = min(states, key=lambda state: state.value)
-    best = _search(begin, part.sample, features, rounds, exact_pairs)
+    if features == "aligned" and whole.tau > 0:
+        affine = align(begin.head, begin.source, part.sample, begin.joint, part.regression, exact_pairs)
+        best = begin.at(affine, part.sample, exact_pairs)
+    else:
+        best = _search(begin, part.sample, features, rounds, exact_pairs)
 
     def terms(state: _State, seed: int | None) -> BoundTerms:
         return evaluate(state.head, state.affine, state.joint, state.source, part.sample, floor_seed=seed,

@@ -15,6 +15,27 @@ from taskrel.bound.sample import Floats
 EXACT = "donot_use_mm_for_euclid_dist"  # of two equal rows the distance is 0, not the root of a rounding error
 
 
+def contrasts(label: Floats) -> Floats:
+    """[K_R, p] the differences of logits that the loss at a target label can follow, each times how closely.
+
+    The loss changes by no more than the largest of these differences changes: a metric in which its constant is 1.
+
+    Args:
+        label: [K_R] the label's row of B.
+
+    Source:
+        As in `tau_labels`: for the same pair of classes, with the difference itself in place of its largest length.
+        The convexity of the loss in the logits makes the supremum of the gradient's product along the way a bound.
+    """
+    roots = np.sqrt(label)
+    j, k = np.triu_indices(len(roots), 1)
+    both, apart = roots[j] + roots[k], np.abs(roots[j] - roots[k])
+    j, k, share = j[apart > 0], k[apart > 0], apart[apart > 0] / both[apart > 0]
+    found = np.zeros((len(roots), len(j)))
+    found[j, np.arange(len(j))], found[k, np.arange(len(j))] = share, -share
+    return found
+
+
 def pair_distances(rows: Tensor) -> Tensor:
     """[K, K] distances between the rows of [K, d]."""
     return torch.cdist(rows, rows, compute_mode=EXACT)

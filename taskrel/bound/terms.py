@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from taskrel.bound.head import Head
-from taskrel.bound.lipschitz import tau_labels, tau_pair
+from taskrel.bound.lipschitz import contrasts, tau_labels, tau_pair
 from taskrel.bound.maps import Affine, Joint
 from taskrel.bound.sample import Floats, Sample
 from taskrel.bound.transport import EXACT_PAIRS, Blocks, blocks, floor
@@ -54,9 +54,12 @@ def evaluate(
     moved = reference.mapped(affine.apply(reference.features))
     if full is None:
         full = blocks(moved, target, joint, exact_pairs=exact_pairs)
-    seen = directions(rows)
-    near = blocks(moved.mapped(moved.features @ seen), target.mapped(target.features @ seen), joint,
-                  exact_pairs=exact_pairs)  # fmt: skip
+    taus = tau_labels(rows, labels)
+    # Solved apart from a looser one, a tighter one can come out above it by rounding.
+    near = np.minimum(_projected(rows, moved, target, joint, exact_pairs), full.by_label)
+    scored = (reference.mapped(reference.features @ head.weights.T),
+              target.mapped(affine.undo(target.features) @ head.weights.T))  # fmt: skip
+    nearest = np.minimum(logits(*scored, joint, exact_pairs).by_label, taus * near)
     loss, accuracy = transformed(head, affine, labels, target, joint.prior) if labelled else (None, None)
     return BoundTerms(
         reference_loss=reweighted(head, reference, joint.weights),
@@ -65,9 +68,9 @@ def evaluate(
         tau=tau_pair(rows),
         prior=tuple(joint.prior.tolist()),
         wasserstein_by_label=tuple(full.by_label.tolist()),
-        tau_by_label=tuple(tau_labels(rows, labels).tolist()),
-        # Solved apart from the full one, it can come out above it by rounding.
-        projected_by_label=tuple(np.minimum(near.by_label, full.by_label).tolist()),
+        tau_by_label=tuple(taus.tolist()),
+        projected_by_label=tuple(near.tolist()),
+        logits_by_label=tuple(nearest.tolist()),
         target_loss=loss,
         target_accuracy=accuracy,
         floor=None if floor_seed is None else floor(target, seed=floor_seed),
@@ -77,6 +80,19 @@ def evaluate(
         examples_reference=len(reference),
         examples_target=len(target),
     )
+
+
+def _projected(rows: Tensor, moved: Sample, target: Sample, joint: Joint, exact_pairs: int) -> Floats:
+    """[K_T] distances in the directions that the classifier looks at."""
+    seen = directions(rows)
+    one, two = (part.mapped(part.features @ seen) for part in (moved, target))
+    return blocks(one, two, joint, exact_pairs=exact_pairs).by_label
+
+
+def logits(one: Sample, two: Sample, joint: Joint, exact_pairs: int = EXACT_PAIRS) -> Blocks:
+    """Distances in nats of samples of logits [n, K_R]: what the loss at each label can tell apart (`contrasts`)."""
+    along = [torch.from_numpy(contrasts(row)).to(one.features) for row in joint.labels]
+    return blocks(one, two, joint, exact_pairs=exact_pairs, along=along)
 
 
 def directions(rows: Tensor) -> Tensor:

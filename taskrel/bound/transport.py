@@ -8,6 +8,7 @@ the true distance it can be. Knows nothing of heads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,13 +71,20 @@ def cost(x: Tensor, y: Tensor) -> Tensor:
 
 
 def w1(
-    x: Tensor, y: Tensor, a: Floats | None = None, b: Floats | None = None, *, exact_pairs: int = EXACT_PAIRS
+    x: Tensor,
+    y: Tensor,
+    a: Floats | None = None,
+    b: Floats | None = None,
+    *,
+    exact_pairs: int = EXACT_PAIRS,
+    largest: bool = False,
 ) -> Transport:
-    """1-Wasserstein distance between points x [n, d] of masses a and y [m, d] of masses b, Euclidean.
+    """1-Wasserstein distance between points x [n, d] of masses a and y [m, d] of masses b.
 
     Args:
         a, b: masses that sum to the same, uniform where None.
         exact_pairs: pairs of points above which the plan is entropic, rounded, with a stated gap.
+        largest: points are as far apart as they are along the axis where that is most, in place of Euclid's distance.
 
     Raises:
         CannotScore: the solver found no feasible plan.
@@ -84,7 +92,7 @@ def w1(
     n, m = len(x), len(y)
     a = np.full(n, 1 / n) if a is None else a
     b = np.full(m, 1 / m) if b is None else b
-    distances = cost(x, y)
+    distances = torch.cdist(x, y, p=math.inf) if largest else cost(x, y)
     if n == 1 or m == 1:
         plan = a[:, None] * b / a.sum()
         return Transport(float((plan * distances.cpu().numpy()).sum()), plan)
@@ -141,13 +149,21 @@ def entropic(distances: Tensor, a: Floats, b: Floats) -> Transport:
     return Transport(value, plan.cpu().numpy(), _gap(distances, g, value, a, b))
 
 
-def blocks(reference: Sample, target: Sample, joint: Joint, *, exact_pairs: int = EXACT_PAIRS) -> Blocks:
+def blocks(
+    reference: Sample,
+    target: Sample,
+    joint: Joint,
+    *,
+    exact_pairs: int = EXACT_PAIRS,
+    along: Sequence[Tensor] | None = None,
+) -> Blocks:
     """Distance of the relabelled reference to the target, label by label: no mass moves between labels.
 
     Args:
         reference: features already mapped into the target's coordinates.
         target: every label with mass has an example.
         joint: how the reference's classes become labels; its prior is the target's.
+        along: [d, p] per label: points are then as far apart as they are along the column where that is most.
 
     Raises:
         ValueError: a class that is to give or take mass has no example.
@@ -169,12 +185,11 @@ def blocks(reference: Sample, target: Sample, joint: Joint, *, exact_pairs: int 
             continue
         places = np.concatenate([reference.rows[j] for j in givers])
         masses = np.repeat(row[givers] / reference.counts[givers], reference.counts[givers])
-        found = w1(
-            reference.features[torch.from_numpy(places).to(reference.features.device)],
-            target.features[torch.from_numpy(target.rows[label]).to(target.features.device)],
-            masses / masses.sum(),
-            exact_pairs=exact_pairs,
-        )
+        x = reference.features[torch.from_numpy(places).to(reference.features.device)]
+        y = target.features[torch.from_numpy(target.rows[label]).to(target.features.device)]
+        if along is not None:
+            x, y = x @ along[label], y @ along[label]
+        found = w1(x, y, masses / masses.sum(), exact_pairs=exact_pairs, largest=along is not None)
         by_label[label] = found.value
         couplings.append(found)
         sources.append(places)

@@ -94,27 +94,20 @@ def fit_unlabelled(
     Source:
         spec 8, U1 ("clusters") and U2 ("reference"); the authors' own rule is not published.
     """
-    name, shares = _prior(prior, classes)
-    whole = tensor(features)
-    if len(whole) < classes or starts < 1 or rounds < 0:
-        raise ValueError(f"features must be at least {classes} rows, starts 1 and rounds 0, "
-                         f"got {len(whole)}, {starts} and {rounds}")  # fmt: skip
+    if starts < 1 or rounds < 0:
+        raise ValueError(f"starts must be at least 1 and rounds 0, got {starts} and {rounds}")
     if start == "reference" and classes > reference.part.sample.classes:
         raise ValueError(f"classes must be at most those of the reference ({reference.part.sample.classes}), "
                          f"got {classes}")  # fmt: skip
-    scale = Scale.of(whole) if standardise == "per_task" else None
-    rows = np.arange(len(whole))
-    if per_class is not None and len(whole) > per_class * classes:
-        rows = np.sort(np.random.default_rng(seed).permutation(len(whole))[: per_class * classes])
-    z = whole[torch.from_numpy(rows).to(whole.device)]
-    z = z if scale is None else scale.apply(z)
+    name, shares = _prior(prior, classes)
+    z, rows, scale = _drawn(tensor(features), classes, per_class, standardise, seed)
     found = []
     for attempt in range(starts if start == "clusters" else 1):
         costs = _start(z, reference, tau=tau, classes=classes, start=start, seed=seed + attempt)
         found.append(
             _refined(reference, z, scale, costs, shares, tau=tau, map_features=map_features, rounds=rounds, seed=seed)
         )
-    totals = tuple(one[0].terms.total for one in found)
+    totals = tuple(one.terms.total_logits if map_features == "aligned" else one.terms.total for one, _, _ in found)
     best, ids, done = found[int(np.argmin(totals))]
     probs = _probabilities(best, z)
     return Unlabelled(
@@ -127,6 +120,20 @@ def fit_unlabelled(
         totals=totals,
         rounds=done,
     )
+
+
+def _drawn(
+    whole: Tensor, classes: int, per_class: int | None, standardise: Standardise, seed: int
+) -> tuple[Tensor, Ints, Scale | None]:
+    """The examples used, scaled, and which they are; the scale is that of all of them."""
+    if len(whole) < classes:
+        raise ValueError(f"features must be at least {classes} rows, got {len(whole)}")
+    scale = Scale.of(whole) if standardise == "per_task" else None
+    rows = np.arange(len(whole))
+    if per_class is not None and len(whole) > per_class * classes:
+        rows = np.sort(np.random.default_rng(seed).permutation(len(whole))[: per_class * classes])
+    z = whole[torch.from_numpy(rows).to(whole.device)]
+    return (z if scale is None else scale.apply(z)), rows, scale
 
 
 def _prior(prior: Prior | npt.ArrayLike, classes: int) -> tuple[str, Floats | None]:

@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from taskrel.bound.features import Features
 from taskrel.bound.fit import Fit, Reference, fit
 from taskrel.bound.unlabelled import fit_unlabelled
 from taskrel.types import CannotScore, Probe, Score
 
-Form = Literal["total", "by_label", "projected"]
-_FORMS = ("total", "by_label", "projected")
+Form = Literal["total", "by_label", "projected", "logits"]
+_FORMS = ("total", "by_label", "projected", "logits")
 
 
 def score(
@@ -27,7 +28,7 @@ def score(
     reference: Probe | None = None,
     tau: float = 0.02,
     form: Form = "total",
-    features: Literal["identity", "shift", "scale", "rigid", "general"] = "shift",
+    features: Features = "shift",
     sharing: Literal["needed", "free"] = "needed",
     per_class: int = 100,
     standardise: Literal["per_task", "none"] = "per_task",
@@ -43,9 +44,10 @@ def score(
         seed: draws examples where a class has more than `per_class`, by place, so of every model the same.
         reference: labelled examples of another task through the same model.
         tau: cap on the Lipschitz constant of the reference classifier, nats per unit of standardised distance.
-        form: which of three valid bounds: "total" as published; "by_label" with each label's own constant; "projected"
-            with distances in the directions the classifier looks at, the tightest.
-        features: which maps of the reference's features are tried (`taskrel.bound.fit.fit`).
+        form: which of four valid bounds: "total" as published; "by_label" with each label's own constant; "projected"
+            with distances in the directions the classifier looks at; "logits" with distances of logits, the tightest.
+        features: which maps of the reference's features are tried (`taskrel.bound.fit.fit`); "aligned" makes the form
+            "logits" small, and no other.
         sharing: whether target classes may share a reference class though there are enough.
         per_class: examples of each class that are used at most.
         standardise: features of either task by its own mean and spread, as the authors do, or not at all.
@@ -62,7 +64,7 @@ def score(
         Mehra et al., NeurIPS 2024; the exact design of `taskrel.bound` in place of the authors' training loop.
     """
     del val
-    _check("task_relatedness", train, reference, tau, form)
+    _check("task_relatedness", train, reference, tau, form, features)
     assert reference is not None
     made = Reference.of(reference, taus=(tau,), per_class=per_class, standardise=standardise, seed=seed)
     found = fit(made, train, tau=tau, features=features, sharing=sharing, seed=seed, per_class=per_class,
@@ -78,7 +80,7 @@ def unlabelled(
     reference: Probe | None = None,
     tau: float = 0.02,
     form: Form = "total",
-    features: Literal["identity", "shift", "scale", "rigid", "general"] = "shift",
+    features: Features = "shift",
     classes: int | None = None,
     prior: Literal["uniform", "estimated"] | npt.ArrayLike = "uniform",
     start: Literal["clusters", "reference"] = "clusters",
@@ -112,7 +114,7 @@ def unlabelled(
     del val
     name = "task_relatedness_unlabelled"
     count = len(train.classes) if classes is None else classes
-    _check(name, train, reference, tau, form)
+    _check(name, train, reference, tau, form, features)
     assert reference is not None
     made = Reference.of(reference, taus=(tau,), per_class=per_class, standardise=standardise, seed=seed)
     if start == "reference" and count > len(made.part.names):
@@ -129,7 +131,7 @@ def unlabelled(
     return _score(found.fit, form, sure)
 
 
-def _check(name: str, train: Probe, reference: Probe | None, tau: float, form: str) -> None:
+def _check(name: str, train: Probe, reference: Probe | None, tau: float, form: str, features: str) -> None:
     if reference is None:
         raise CannotScore(f"{name} needs a reference task, got none")
     if not isinstance(reference, Probe):
@@ -140,6 +142,8 @@ def _check(name: str, train: Probe, reference: Probe | None, tau: float, form: s
         raise CannotScore(f"{name} needs at least 2 reference classes, got {len(reference.classes)}")
     if reference.dim != train.dim:
         raise ValueError(f"reference features must have dimension {train.dim}, got {reference.dim}")
+    if features == "aligned" and form != "logits":
+        raise ValueError(f"form must be 'logits' where features is 'aligned', got {form!r}")
     if form not in _FORMS:
         raise ValueError(f"form must be among {[*_FORMS]}, got {form!r}")
     if not (math.isfinite(tau) and tau >= 0):
@@ -148,7 +152,8 @@ def _check(name: str, train: Probe, reference: Probe | None, tau: float, form: s
 
 def _score(found: Fit, form: Form, more: dict[str, object]) -> Score:
     terms = found.terms
-    totals = {"total": terms.total, "by_label": terms.total_by_label, "projected": terms.total_projected}
+    totals = {"total": terms.total, "by_label": terms.total_by_label, "projected": terms.total_projected,
+              "logits": terms.total_logits}  # fmt: skip
     detail: dict[str, object] = {
         "raw": totals[form], **{f"bound_{name}": value for name, value in totals.items()},
         "reference_loss": terms.reference_loss, "label_mismatch": terms.label_mismatch,

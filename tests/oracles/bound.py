@@ -53,4 +53,16 @@ def assert_ordered(terms, rounding=1e-9):
     """Each tighter form is at most the looser one, and all are above the loss that they bound."""
     assert terms.total >= terms.total_by_label - rounding
     assert terms.total_by_label >= terms.total_projected - rounding
-    assert terms.total_projected >= terms.target_loss - rounding
+    assert terms.total_projected >= terms.total_logits - rounding
+    assert terms.total_logits >= terms.target_loss - rounding
+
+
+def left_out(X, y, w, ridge):
+    """Weighted squared error of ridge regression on each row from all the others' slope, means and offset kept."""
+    w = w / w.sum()
+    X, y, total = X - w @ X, y - w @ y, 0.0
+    for i in range(len(X)):
+        rest = np.delete(np.arange(len(X)), i)
+        gram = (X[rest].T * w[rest]) @ X[rest] + ridge * np.eye(X.shape[1])
+        total += w[i] * np.sum((y[i] - X[i] @ np.linalg.solve(gram, (X[rest].T * w[rest]) @ y[rest])) ** 2)
+    return total

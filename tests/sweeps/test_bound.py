@@ -9,6 +9,8 @@ from sweeps import picks
 from sweeps.config import SweepConfig, parse
 from sweeps.errors import ConfigError
 from sweeps.hands import How
+from sweeps.jobs.bound import run as bound_job
+from sweeps.jobs.context import Context
 from sweeps.plan import TauPlan, measurements
 from sweeps.report import relatedness, terms
 from sweeps.run import run
@@ -75,6 +77,14 @@ def test_rows_hold_the_terms_and_every_bound_holds(swept: Path) -> None:
         assert row["held_out_loss"] <= row["held_out"]
         assert row["trivial"] == pytest.approx(np.log(10), rel=0.01)
         assert row["seconds"] > 0
+    aligned = [row for row in rows if row["mode"] == "aligned"]
+    assert len(aligned) == 2 * 3
+    for row in aligned:
+        (plain,) = [one for one in labelled if (one["model"], one["tau"]) == (row["model"], row["tau"])]
+        assert row["total"] == pytest.approx(row["reference_loss"] + row["label_mismatch"] + row["wasserstein"])
+        assert row["target_loss"] <= row["total"] <= row["start"] + 1e-9
+        assert row["total"] < plain["total"]
+        assert row["held_out_loss"] <= row["held_out"] < plain["held_out"]
     unlabelled = [row for row in rows if row["mode"] == "unlabelled"]
     assert len(unlabelled) == 2
     assert all(row["target_loss"] is None and 0 < row["confidence"] <= 1 for row in unlabelled)
@@ -101,6 +111,9 @@ def test_bounds_become_scores_and_a_section(swept: Path) -> None:
         "relatedness_least",
         "relatedness_loss",
         "relatedness_unlabelled",
+        "relatedness_logits",
+        "relatedness_aligned",
+        "relatedness_aligned_0.1",
     } <= names
     page = (swept / "report.html").read_text()
     assert "How related are the tasks?" in page
@@ -108,6 +121,55 @@ def test_bounds_become_scores_and_a_section(swept: Path) -> None:
     least = {(row["model"], row["task"]): row["held_out"] for row in store.rows("bounds") if row["held_out"]}
     assert least  # the text above says what they come to
     assert "the bound holds in 2 of 2 cases" in page
+    assert "bound-bars-aligned" in page
+
+
+WAYS = {
+    "fewer reference classes than target classes": ({"classes": "random", "count": 4}, "labelled", 4),
+    "classes by relatedness": ({"classes": "related", "count": 6}, "labelled", 6),
+    "as many classes as the target": ({"classes": "random"}, "labelled", 10),
+    "estimated sizes": ({"prior": "estimated"}, "unlabelled", 10),
+    "given sizes": ({"prior": "given"}, "unlabelled", 10),
+    "pseudo-labels by the reference": ({"start": "reference"}, "unlabelled", 10),
+    "LearnedAll": ({"released": 2}, "released", None),
+    "LearnedA": ({"released": 2, "released_mode": "LearnedA"}, "released", None),
+    "FixedAll": ({"released": 2, "released_mode": "FixedAll"}, "released", None),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_is_reached_from_the_sweep_file(way: str, swept: Path) -> None:
+    asked, mode, used = WAYS[way]
+    sweep = config(released_head=3, aligned=False, **asked)
+    job = next(job for job in planned(sweep) if job.kind == "bound")
+    rows = bound_job(job, Context(cache=swept / "cache"))["bounds"]
+    found = [row for row in rows if row["mode"] == mode and row["tau"] == 0.02]
+    assert len(found) == 1
+    assert found[0]["total"] > 0
+    assert found[0].get("classes_reference") == used
+    assert (mode == "released") == ("reported" in found[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"start": "reference"}, "pseudo-labels by the reference need 10 classes of it, got 3"),
+        ({"released": 1, "released_mode": "FixedAll"}, "FixedAll needs 10 reference classes, got 3"),
+    ],
+)
+def test_what_a_small_reference_cannot_do_is_a_row_with_its_reason(
+    asked: dict[str, object], reason: str, swept: Path
+) -> None:
+    sweep = config(classes="random", count=3, released_head=3, aligned=False, **asked)
+    job = next(job for job in planned(sweep) if job.kind == "bound")
+    rows = bound_job(job, Context(cache=swept / "cache"))["bounds"]
+    assert [row["reason"] for row in rows if row.get("reason")] == [reason]
+    assert terms.said([{"holds": None, "vacuous": None, "total": None, **row} for row in rows], {})
+
+
+def test_a_count_needs_a_choice() -> None:
+    with pytest.raises(ConfigError, match="count must be left out where classes is 'all'"):
+        config(count=3)
 
 
 def test_a_tau_plan_is_the_same_job_for_the_same_settings() -> None:
@@ -125,16 +187,16 @@ def test_a_tau_plan_is_the_same_job_for_the_same_settings() -> None:
 
 def bound(model: str, task: str, tau: float, total: float | None, mode: str = "labelled", **more: object) -> Row:
     row = dict.fromkeys(
-        ("reference_loss", "label_mismatch", "distribution_mismatch", "held_out", "target_loss", "reported")
+        ("reference_loss", "label_mismatch", "distribution_mismatch", "held_out", "target_loss", "reported", "logits")
     )
     return {**row, "model": model, "task": task, "tau": tau, "total": total, "mode": mode, "reference": "r",
             "seconds": 1.0, "trivial": 2.0, "vacuous": True, **more}  # fmt: skip
 
 
-def test_a_score_is_minus_the_least_bound_over_references() -> None:
+def test_a_score_is_what_the_least_bound_over_references_lies_below_guessing() -> None:
     rows = [bound("a", "t", 0.02, 2.0), bound("a", "t", 0.02, 1.5), bound("b", "t", 0.02, None)]
     found = [row for row in relatedness.scores(rows, [], ["t"], ["a", "b"]) if row["proxy"] == "relatedness"]
-    assert [(row["model"], row["value"]) for row in found] == [("a", -1.5)]
+    assert [(row["model"], row["value"]) for row in found] == [("a", 0.5)]
 
 
 def test_the_tuned_cap_is_chosen_on_other_tasks() -> None:
@@ -150,6 +212,22 @@ def test_the_tuned_cap_is_chosen_on_other_tasks() -> None:
                   for task, winner in best.items() for model in "ab"]  # fmt: skip
     assert relatedness.tuned_taus(rows, accuracies, ["t", "u", "v"], ["a", "b"]) == {"t": 0.02, "u": 0.02, "v": 0.02}
     assert relatedness.tuned_taus(rows, accuracies[:2], ["t"], ["a", "b"]) == {}
+
+
+def test_what_a_score_costs_is_every_reference() -> None:
+    rows = [bound("a", "t", 0.02, 2.0), bound("a", "t", 0.02, 1.5), bound("a", "t", 0.1, 1.5)]
+    found = {row["proxy"]: row["seconds"] for row in relatedness.scores(rows, [], ["t"], ["a"])}
+    assert (found["relatedness"], found["relatedness_0.1"]) == (2.0, 1.0)
+
+
+def test_the_cheap_alternatives_stand_beside_it() -> None:
+    tasks, models = ["t"], ["a", "b", "c"]
+    scores, plain = ([{"proxy": name, "task": "t", "model": model, "value": sign * m} for m, model in enumerate(models)]
+                     for name, sign in (("relatedness", 1.0), ("logme", -1.0)))  # fmt: skip
+    accuracies = [{"task": "t", "model": model, "accuracy": m / 10} for m, model in enumerate(models)]
+    found = relatedness.agreement(scores, plain, accuracies, tasks, models)
+    assert {row["score"]: row["spearman"] for row in found} == {"relatedness": 1, "logme": -1}
+    assert relatedness.agreement([], plain, accuracies, tasks, models) == []
 
 
 def test_agreement_is_over_models_and_over_tasks() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import bound as slow
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from taskrel.bound.head import Head
-from taskrel.bound.lipschitz import tau_labels, tau_pair
+from taskrel.bound.lipschitz import contrasts, tau_labels, tau_pair
 from taskrel.bound.maps import Affine, Joint
 from taskrel.bound.sample import Sample
 from taskrel.bound.terms import directions, evaluate
@@ -225,6 +226,9 @@ def test_shifts_come_close_to_breaking_it_and_do_not(seed, classes):
     assert terms.total_projected - terms.reference_loss == pytest.approx(
         float(np.dot(terms.prior, np.multiply(terms.tau_by_label, 0.2)))
     )
+    # In logits it costs a label no more than its own logit loses against the rest.
+    lost = (gap @ rows.T).numpy()
+    assert terms.logits_mismatch == pytest.approx(sum(p * max(abs(lost - lost[y])) for y, p in enumerate(terms.prior)))
 
 
 @settings(deadline=None, max_examples=15)
@@ -262,6 +266,28 @@ def test_no_gradient_is_longer_than_the_constant_of_its_label(seed, classes_r, c
     assert exact.max() <= tau_pair(rows) + 1e-12
 
 
+@LAW
+@given(seed=st.integers(0, 10**6), classes_r=st.integers(1, 6), classes_t=st.integers(1, 5))
+def test_the_loss_changes_no_more_than_the_differences_it_can_follow(seed, classes_r, classes_t):
+    _, _, joint, _, _ = problem(seed, classes_r, classes_t)
+    r = np.random.default_rng(seed)
+    one = 3 * r.normal(size=(300, classes_r))
+    two = one + r.choice([1e-3, 1.0]) * r.normal(size=one.shape)
+    for y, label in enumerate(joint.labels):
+        if not label.any():
+            continue
+        furthest = np.abs((two - one) @ contrasts(label)).max(axis=1, initial=0)
+        first, second = (logsumexp(s, axis=1, b=label) - logsumexp(s, axis=1) for s in (one, two))
+        assert (np.abs(second - first) <= furthest + 1e-9).all(), y
+
+
+def test_differences_that_a_loss_follows():
+    """Its own class against every other where it has one; two that it does not tell apart not at all."""
+    assert sorted(map(tuple, np.abs(contrasts(np.array([0.0, 0.5, 0.0])).T))) == [(0, 1, 1), (1, 1, 0)]
+    assert contrasts(np.array([0.3, 0.3])).shape == (2, 0)
+    assert np.abs(contrasts(np.array([0.8, 0.2]))[:, 0]).tolist() == pytest.approx([1 / 3, 1 / 3])
+
+
 def test_the_constant_of_a_label_is_reached():
     """Two classes with B = (.8, .2) at p_0 sqrt(.8) = p_1 sqrt(.2)."""
     rows, labels = t([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.8, 0.2], [0.2, 0.8]])
@@ -294,7 +320,7 @@ def test_changes_that_change_nothing(seed, change):
     else:
         target = target.take(np.tile(np.arange(len(target)), 2))
     after = evaluate(head, affine, joint, reference, target)
-    for name in ("total", "total_by_label", "total_projected", "target_loss"):
+    for name in ("total", "total_by_label", "total_projected", "total_logits", "target_loss"):
         assert getattr(after, name) == pytest.approx(getattr(before, name), rel=1e-9)
 
 
@@ -351,6 +377,7 @@ def test_the_classifier_is_blind_outside_its_directions():
                 for z in (target.features, target.features + 7 * blind))  # fmt: skip
     assert two.target_loss == pytest.approx(one.target_loss)
     assert two.total_projected == pytest.approx(one.total_projected)
+    assert two.total_logits == pytest.approx(one.total_logits)
     assert two.total > one.total
 
 
