@@ -14,15 +14,13 @@ import jinja2
 from markupsafe import Markup, escape
 
 from sweeps.errors import OutputError
-from sweeps.report import figures, neighbours, panels, relatedness, study, tables, terms, transfer, words
+from sweeps.report import figures, tables, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
-from sweeps.report.forest import forest
-from sweeps.report.tables import Table
+from sweeps.report.sections import markup, sections
 from sweeps.types import Row
 
 FILE = "report.html"
-MOST_PROXIES = 6  # drawn; all are in the table
 
 
 class Answered(NamedTuple):
@@ -32,35 +30,6 @@ class Answered(NamedTuple):
     sentences: Sequence[Sequence[words.Part]]
     picture: Markup
     narrow: Markup
-
-
-class Folded(NamedTuple):
-    """A picture that is shown when asked for."""
-
-    title: str
-    picture: Markup
-    open: bool = False
-
-
-class Section(NamedTuple):
-    """A part of the page; ``missing`` says why there is nothing to show, when there is nothing.
-
-    ``table`` stands above the pictures, ``below`` below them; ``narrow`` replaces ``pictures`` on a narrow screen;
-    ``paired`` pictures stand side by side.
-    """
-
-    key: str
-    title: str
-    lead: str = ""
-    missing: str = ""
-    pictures: Sequence[Markup] = ()
-    narrow: Sequence[Markup] = ()
-    paired: bool = False
-    below: Table | None = None
-    folded: Sequence[Folded] = ()
-    table: Table | None = None
-    more: Sequence[Table] = ()
-    notes: Sequence[str] = ()
 
 
 def write_report(out: Path, derived: Derived, *, name: str = "", config: str = "") -> Path:
@@ -92,12 +61,6 @@ def write_report(out: Path, derived: Derived, *, name: str = "", config: str = "
 def page(derived: Derived, *, name: str = "", config: str = "") -> str:
     """The page as text."""
     rows, evidence = derived.tables, derived.evidence
-    sections = [
-        _picks(rows["answer"]), _strategies(evidence, rows), _regret(evidence, rows), _duels(rows), _hits(rows),
-        _proxies(evidence, rows, derived.order), _neighbours(evidence, rows), _bounds(evidence, rows),
-        _layers(evidence, rows), _accuracies(evidence, rows), _searches(evidence, rows), _cost(evidence, rows),
-        _failures(evidence), _missing(evidence, derived.notes), _models(evidence),
-    ]  # fmt: skip
     return _template().render(
         title=name or "model sweep",
         status=_status(evidence),
@@ -106,7 +69,7 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
         no_answer=_no_answer(evidence),
         remarks=tables.remarks(rows["answer"]),
         answer_table=tables.answers(rows["answer"]) if any(row["model"] for row in rows["answer"]) else None,
-        sections=sections,
+        sections=sections(evidence, rows, derived.order, derived.notes),
         provenance=_provenance(evidence),
         config=config,
     )
@@ -126,15 +89,6 @@ def _template() -> jinja2.Template:
 def _breakable(text: str) -> Markup:
     """A name that may be broken after its punctuation, and nowhere else."""
     return Markup("<wbr>").join(re.split(r"(?<=[/._-])(?=\w)", text)) if " " not in text else escape(text)
-
-
-def _markup(svg: str) -> Markup:
-    """A picture of ours: its texts were escaped when it was drawn."""
-    return Markup(svg)
-
-
-def _pictures(*svgs: str) -> list[Markup]:
-    return [_markup(svg) for svg in svgs if svg]
 
 
 def _status(evidence: Evidence) -> str:
@@ -167,234 +121,10 @@ def _parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
     for title, tasks in evidence.parts.items():
         here = [row for row in rows["answer"] if row["task"] in tasks]
         if here:
-            wide, narrow = (_markup(figures.answers(here, rows["accuracies"], evidence.pool, size, name=title.lower()))
+            wide, narrow = (markup(figures.answers(here, rows["accuracies"], evidence.pool, size, name=title.lower()))
                             for size in (figures.WIDE, figures.NARROW))  # fmt: skip
             found.append(Answered(title, [words.answer(row) for row in here], wide, narrow))
     return found if len(evidence.parts) > 1 else [part._replace(title="") for part in found]
-
-
-def _picks(answer: Sequence[Row]) -> Section:
-    missing = "" if answer else "No model has been picked yet."
-    return Section("picks", "Why these models", missing=missing, table=tables.picks(answer) if answer else None,
-                   lead="Of the picked models the one that validates best is the answer.")  # fmt: skip
-
-
-def _strategies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    if not rows["strategies"]:
-        return Section("strategies", "How much do the strategies lose?", missing=_no_regret(evidence))
-    pools = list(dict.fromkeys(row["pool"] for row in rows["strategies"]))
-    first = _main_pool(pools)
-    lead = ("Relative regret is the share of the remaining error that a perfect search over the pool would have "
-            "removed: 0% means the best model was among those fine-tuned. Intervals are bootstrap intervals; with few "
-            "repeats and tasks read them as a lower bound on the uncertainty.")  # fmt: skip
-    pictures = _pictures(panels.regret_by_budget(rows["strategies"], first),
-                         panels.regret_against_cost(rows["strategies"], rows["regret"], first))  # fmt: skip
-    return Section("strategies", "How much do the strategies lose?", lead, pictures=pictures, paired=len(pictures) > 1,
-                   table=tables.strategies(rows["strategies"], first),
-                   more=[tables.strategies(rows["strategies"], pool) for pool in pools if pool != first])  # fmt: skip
-
-
-def _no_regret(evidence: Evidence) -> str:
-    if evidence.plan and not evidence.fine_tuning_planned:
-        return "Regret stays unknown, because this sweep fine-tunes no models."
-    return "Regret is not known yet: it needs a task on which every model of a pool was fine-tuned."
-
-
-def _main_pool(pools: Sequence[str]) -> str:
-    return "all" if "all" in pools else pools[0]
-
-
-def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    pools = list(dict.fromkeys(row["pool"] for row in rows["regret"]))
-    drawn = {pool: figures.regret_bars(rows["regret"], rows["strategies"], pool, evidence.task_names) for pool in pools}
-    if not any(drawn.values()):
-        return Section("regret", "Regret on every task", missing=_no_regret(evidence))
-    first = _main_pool(pools)
-    sizes = {row["pool"]: row["models"] for row in sorted(rows["regret"], key=lambda row: row["models"])}
-    lead = (f"Pool {first}, up to {words.count(sizes[first], 'model')}. Lower is better, a dot on the axis is zero, "
-            "thin lines are bootstrap intervals over repeats.")  # fmt: skip
-    folded = [Folded(f"pool {pool}, up to {words.count(sizes[pool], 'model')}", _markup(svg))
-              for pool, svg in drawn.items() if svg and pool != first]  # fmt: skip
-    return Section("regret", "Regret on every task", lead, pictures=_pictures(drawn[first]), folded=folded)
-
-
-def _duels(rows: dict[str, list[Row]]) -> Section:
-    title, found = "Is one strategy better than another?", rows["comparisons"]
-    if not found:
-        return Section("duels", title, missing="Nothing can be compared yet: it takes two strategies with a regret.")
-    pools = list(dict.fromkeys(row["pool"] for row in found))
-    first = _main_pool(pools)
-    lead = (f"Pool {first}. Every strategy against the one that the answer follows, or with too small a budget for "
-            "that one against the score it reads. Few tasks prove little: a p-value above 0.05 means that the "
-            "difference may be luck.")  # fmt: skip
-    return Section("duels", title, lead, pictures=_pictures(study.duels(found, first)),
-                   narrow=_pictures(study.duels(found, first, figures.NARROW)),
-                   more=[tables.comparisons(found, pool) for pool in pools])  # fmt: skip
-
-
-def _hits(rows: dict[str, list[Row]]) -> Section:
-    title = "How many models until the best is among them?"
-    pools = list(dict.fromkeys(row["pool"] for row in rows["budgets"]))
-    if not pools:
-        return Section(
-            "budgets", title, missing="Not known yet: it needs a task with every model of a pool fine-tuned."
-        )
-    first = _main_pool(pools)
-    lead = (f"Pool {first}. A cell is the number of models that a strategy must fine-tune on a task; a range where its "
-            "scores are tied, and chance decides.")  # fmt: skip
-    return Section("budgets", title, lead, pictures=_pictures(study.solved(rows["solved"], first)),
-                   below=tables.budgets(rows["budgets"], first),
-                   more=[tables.budgets(rows["budgets"], pool) for pool in pools if pool != first])  # fmt: skip
-
-
-def _proxies(evidence: Evidence, rows: dict[str, list[Row]], order: Sequence[Row]) -> Section:
-    title = "Which proxy can be trusted?"
-    trusted = rows["proxies"]
-    pools = list(dict.fromkeys(row["pool"] for row in rows["proxies"]))
-    first = _main_pool(pools) if pools else ""
-    here = [row for row in trusted if row["pool"] == first]
-    pictures = [
-        (name, svg) for name in _drawn(evidence, rows["answer"], here) if (svg := _scatter(evidence, rows, name))
-    ]
-    more = [tables.trust(trusted, pool) for pool in pools if pool != first]
-    more += [tables.order(order, rows["answer"])] if order else []
-    more += [tables.correlations(rows["correlations"])] if rows["correlations"] else []
-    if not (pictures or more or here):
-        return Section("proxies", title, missing="Scores cannot be compared with accuracy yet, because no model is "
-                       "fine-tuned." if evidence.scores else "No proxy has been scored yet.")  # fmt: skip
-    lead = ("A proxy scores a model from one forward pass. Regret asks whether its best-scored model was worth "
-            "fine-tuning; τ, the weighted rank correlation with accuracy, whether it orders all of them. Intervals "
-            "resample tasks, fine-tuning repeats and, where possible, the examples behind the scores.")  # fmt: skip
-    folded = [Folded(f"{words.proxy(name)} against accuracy", _markup(svg), number == 0)
-              for number, (name, svg) in enumerate(pictures)]  # fmt: skip
-    dims = study.dimension(evidence.scores, evidence.models, evidence.task_names, evidence.pool)
-    asides = {"Correlation against regret": study.correlation_and_regret(rows["correlations"]),
-              "kNN score against feature dimension": dims}  # fmt: skip
-    folded += [Folded(caption, _markup(drawn)) for caption, drawn in asides.items() if drawn]
-    return Section("proxies", title, lead, notes=words.trust(here), pictures=_pictures(forest(trusted, first)),
-                   narrow=_pictures(forest(trusted, first, figures.NARROW)), folded=folded, more=more,
-                   below=tables.trust(trusted, first) if here else None)  # fmt: skip
-
-
-def _drawn(evidence: Evidence, answer: Sequence[Row], trusted: Sequence[Row]) -> list[str]:
-    """The proxies worth a picture: the answer's, the study's two, then those that lose least."""
-    asked = [row["strategy"].removeprefix("hybrid_") for row in answer]
-    scored = {row["proxy"] for row in evidence.scores}
-    wanted = [*asked, *words.STUDY, *(row["proxy"] for row in trusted), *sorted(scored)]
-    return [name for name in dict.fromkeys(wanted) if name in scored][:MOST_PROXIES]
-
-
-def _scatter(evidence: Evidence, rows: dict[str, list[Row]], name: str) -> str:
-    accuracies = [row for row in rows["accuracies"] if row["model"] not in evidence.scratch]
-    return panels.scatter(evidence.scores, accuracies, rows["answer"], rows["correlations"], name, evidence.task_names)
-
-
-def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    title, found = "How related are the tasks?", evidence.bounds
-    if not found:
-        planned = any(row["kind"] == "bound" for row in evidence.plan)
-        return Section("bounds", title, missing="No bound has been computed yet." if planned
-                       else "This sweep computes no bounds: it has no [bound] section.")  # fmt: skip
-    tuned = relatedness.tuned_taus(found, rows["accuracies"], evidence.task_names, evidence.pool)
-    names = words.listing(dict.fromkeys(row["reference"] for row in found))
-    lead = (f"An upper bound, in nats, on what a linear head on frozen features loses on a task, from the reference "
-            f"{names}: its classes re-weighted and matched, its features moved. Lower is more related.")  # fmt: skip
-    return Section("bounds", title, lead, notes=terms.said(found, tuned),
-                   pictures=_pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
-                   folded=[Folded(name, _markup(svg)) for name, svg in {
-                       "The terms over tau": terms.curves(found, evidence.task_names, evidence.pool),
-                       "The terms in logits, at the aligned map": terms.bars(
-                           found, rows["accuracies"], evidence.task_names, evidence.pool, "aligned"),
-                   }.items() if svg],
-                   more=[terms.agreement(rows["relatedness"])] if rows["relatedness"] else [])  # fmt: skip
-
-
-def _layers(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    title, found = "Is the last layer enough?", rows["transfer"]
-    if not found:
-        planned = any(row["kind"] == "head2toe" for row in evidence.plan)
-        return Section("layers", title, missing="No selection of layers has finished yet." if planned
-                       else "This sweep selects no layers: it has no [head2toe] section.")  # fmt: skip
-    lead = "Head2Toe: a linear head on selected features of all layers, beside one on the last layer and fine-tuning."
-    shares = transfer.layers([row for row in evidence.head2toe if row["model"] in evidence.pool], evidence.task_names)
-    return Section("layers", title, lead, notes=transfer.said(found),
-                   table=transfer.summary(found), pictures=_pictures(transfer.gains(found, evidence.task_names)),
-                   folded=[Folded("Which layers are kept", _markup(shares))] if shares else [],
-                   more=[transfer.table(found, evidence.task_names)])  # fmt: skip
-
-
-def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    drawn = _pictures(*(
-        figures.heat_map(rows["accuracies"], rows["answer"], evidence.model_names, tasks, name=f"heat-{title.lower()}")
-        for title, tasks in evidence.parts.items()
-    ))  # fmt: skip
-    if not drawn:
-        return Section("accuracies", "Accuracy of every model", missing=_no_accuracy(evidence))
-    lead = ("Test accuracy in percent, median over repeats. Shade runs within each task from its worst model to its "
-            "best; the framed cell is the best of its task, the dot is the answer.")  # fmt: skip
-    return Section("accuracies", "Accuracy of every model", lead, pictures=drawn,
-                   more=[tables.accuracies(rows["accuracies"])])  # fmt: skip
-
-
-def _no_accuracy(evidence: Evidence) -> str:
-    if not evidence.fine_tuning_planned:
-        return "This sweep fine-tunes no models."
-    if not evidence.fine_tuned:
-        return "No fine-tuning has finished yet."
-    return "No cell is complete yet: an accuracy needs every learning rate and every repeat of its model and task."
-
-
-def _neighbours(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    title, near = "Which tasks are alike?", rows["neighbours"]
-    if not near:
-        planned = any(row["kind"] == "task2vec" for row in evidence.plan)
-        return Section("neighbours", title, missing="No two tasks are embedded yet." if planned
-                       else "This sweep embeds no tasks: it has no [task2vec] section.")  # fmt: skip
-    followed = neighbours.follow(near, rows["accuracies"], evidence.pool)
-    return Section("neighbours", title, neighbours.lead(evidence.embeddings), notes=neighbours.said(followed),
-                   pictures=_pictures(*neighbours.heat_maps(near)),
-                   narrow=_pictures(*neighbours.heat_maps(near, figures.NARROW)),
-                   below=neighbours.table(followed))  # fmt: skip
-
-
-def _searches(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    svg, left_out = panels.searches(evidence.runs, rows["answer"], evidence.task_names)
-    title = "Learning-rate searches"
-    if not svg:
-        planned = any(row["kind"] == "search" for row in evidence.plan)
-        return Section("searches", title, missing="No search has finished yet." if planned
-                       else "This sweep searches no learning rates beyond its grid.")  # fmt: skip
-    lead = ("Each panel is one searched model on one task. A searched rate is only used for an answer when repeats "
-            "confirm it.")  # fmt: skip
-    if left_out:
-        lead += f" {words.count(left_out, 'further search', 'further searches')} are in the runs table."
-    return Section("searches", title, lead, pictures=_pictures(svg))
-
-
-def _cost(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    svg = panels.cost_by_model(evidence.jobs, evidence.model_names)
-    if not svg:
-        return Section("cost", "Cost", missing="No job has finished yet, so nothing has cost anything.")
-    lead = "Time of every job, summed over workers; the device is under provenance."
-    return Section("cost", "Cost", lead, pictures=_pictures(svg), table=tables.jobs(evidence))
-
-
-def _failures(evidence: Evidence) -> Section:
-    table = tables.failures(evidence)
-    return Section("failures", "Failures", missing="" if table.rows else "Nothing failed and nothing diverged.",
-                   table=table if table.rows else None)  # fmt: skip
-
-
-def _missing(evidence: Evidence, notes: Sequence[str]) -> Section:
-    table = tables.missing(evidence)
-    return Section("missing", "Missing", notes=notes, table=table if table.rows else None,
-                   missing="" if notes or table.rows else "Nothing is missing and nothing was left out.",
-                   lead="" if table.rows else "Every planned job has been tried.")  # fmt: skip
-
-
-def _models(evidence: Evidence) -> Section:
-    return Section("models", "The models", missing="" if evidence.models else "No model is known yet.",
-                   more=[tables.models(evidence.models)] if evidence.models else [])  # fmt: skip
 
 
 def _provenance(evidence: Evidence) -> list[tuple[str, str]]:
