@@ -23,6 +23,7 @@ from sweeps.settings import (
     EARLY,
     Bound,
     Embed,
+    Final,
     FineTune,
     Frozen,
     Head2Toe,
@@ -54,6 +55,7 @@ class SweepConfig(Frozen):
     proxies: dict[str, dict[str, Any]] = Field(default_factory=_default_proxies)
     finetune: FineTune | None = FineTune()
     search: Search | None = None
+    final: Final | None = None
     task2vec: Task2Vec | None = None
     bound: Bound | None = None
     head2toe: Head2Toe | None = None
@@ -87,6 +89,8 @@ class SweepConfig(Frozen):
             raise ValueError("tasks must name at least one task, got none")
         if self.search and not self.finetune:
             raise ValueError("search must have a [finetune] section to search over, got none")
+        if self.final and not self.finetune:
+            raise ValueError("final must have a [finetune] section that says how, got none")
         return self
 
 
@@ -101,6 +105,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: with every fault of the file, one per line.
     """
     path = Path(path)
+    return parse(read(path, overrides), str(path))
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What a TOML file says, overrides put in, with its folders found from where it lies.
+
+    Raises:
+        ConfigError: when it cannot be read, or an override is none.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -108,13 +121,13 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} must be valid TOML, got: {error}") from None
     for override in overrides:
-        _apply(data, override)
+        override_key(data, override)
     for entry in [*_tables(data, "model"), *_tables(data, "task")]:
         if isinstance(entry.get("path"), str):
             entry["path"] = str((path.parent / entry["path"]).resolve())
         for key in entry.keys() & {"source", "dataset"}:
             entry[key] = _placed(entry[key], path.parent)
-    return parse(data, str(path))
+    return data
 
 
 def _placed(source: Any, folder: Path) -> Any:
@@ -145,7 +158,8 @@ def _tables(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def override_key(data: dict[str, Any], override: str) -> None:
+    """Put one ``dotted.key=value`` pair in TOML syntax into the data of a sweep."""
     key, equals, text = override.partition("=")
     if not equals:
         raise ConfigError(f"an override must look like key=value, got {override!r}")

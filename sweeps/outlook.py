@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from sweeps import plan as planning
+from sweeps import costs
 from sweeps.config import SweepConfig
 from sweeps.errors import OutputError
 from sweeps.store import Store
@@ -44,7 +44,7 @@ def outlook(config: SweepConfig, out: Path) -> Outlook:
     store = Store(out)
     statuses = store.statuses() if store.folder.is_dir() else {}
     rows = [row for row in store.rows("jobs") if row["status"] == "ok"] if statuses else []
-    seconds = planning.calibrated(jobs, rows)
+    seconds = costs.calibrated(jobs, rows)
     kinds = {kind: _tally([job for job in jobs if job.kind == kind], statuses, seconds)
              for kind in dict.fromkeys(job.kind for job in jobs)}  # fmt: skip
     searches = 0
@@ -52,8 +52,8 @@ def outlook(config: SweepConfig, out: Path) -> Outlook:
         cells = len(models) if config.search.models == "all" else min(config.search.budget, len(models))
         searches = cells * len(tasks) * config.search.trials
     folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
-                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
+    return Outlook(len(models), len(tasks), kinds, searches, bool(rows), costs.feature_bytes(config, models, tasks),
+                   costs.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults)  # fmt: skip
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:

@@ -138,9 +138,12 @@ class Recipe:
 class FineTune(Frozen):
     """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation.
 
-    ``text`` is what differs for texts.
+    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are fine-tuned on each task; ``text`` is what
+    differs for texts.
     """
 
+    models: str = "all"
+    budget: PositiveInt = 2
     learning_rates: tuple[PositiveFloat, ...] = (0.1, 0.01)
     steps: PositiveInt = 2500
     batch: PositiveInt = 512
@@ -153,7 +156,7 @@ class FineTune(Frozen):
     def recipe(self, modality: str) -> Recipe:
         """The recipe of a modality."""
         if modality == "image":
-            chosen = self.model_dump(exclude={"text"})
+            chosen = self.model_dump(exclude={"text", "models", "budget"})
         else:
             shared = {"steps": self.steps, "repeats": self.repeats, "evaluations": self.evaluations}
             chosen = {"optimiser": "adamw", **shared, **self.text.model_dump(exclude_none=True)}
@@ -176,8 +179,8 @@ class Range(Frozen):
 class Search(Range):
     """Ray Tune over the learning rate (log-uniform; Optuna, stopped early by ASHA), started from the grid's values.
 
-    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are searched; ``trials`` counts the searched
-    rates beyond the grid's.
+    ``models`` is ``"all"``, ``"best"`` (of the fine-tuned ones, by validation), or the strategy whose first ``budget``
+    picks are searched; ``trials`` counts the searched rates beyond the grid's.
     """
 
     models: str = "hybrid_linear"
@@ -192,6 +195,16 @@ class Search(Range):
         """The least and the greatest learning rate searched on tasks of a modality."""
         place = self if modality == "image" else self.text
         return place.low, place.high
+
+
+class Final(Frozen):
+    """The winner of each task, by validation, fine-tuned ``repeats`` times more: its number, and its checkpoint.
+
+    The repeat that validates best is kept, as a folder that timm or transformers loads.
+    """
+
+    repeats: PositiveInt = 2
+    checkpoint: bool = True
 
 
 class Head2Toe(Frozen):

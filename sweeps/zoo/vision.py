@@ -25,23 +25,28 @@ from sweeps.types import Model, Task
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image becomes pixels: side in pixels, interpolation, the share of the side that is kept, and how."""
+    """How an image becomes pixels: side in pixels, interpolation, the share of the side that is kept, and how.
+
+    ``mean`` is what fills a border, for the one mode that adds one.
+    """
 
     size: int
     interpolation: str
     crop_pct: float
     crop_mode: str
+    mean: tuple[float, ...] | None = None
 
     @property
     def key(self) -> str:
         """A file-name-safe form."""
-        return f"{self.size}-{self.interpolation}-{self.crop_pct:g}-{self.crop_mode}"
+        border = "" if self.mean is None else "-" + "-".join(f"{value:g}" for value in self.mean)
+        return f"{self.size}-{self.interpolation}-{self.crop_pct:g}-{self.crop_mode}{border}"
 
     def transform(self) -> Callable[[Any], torch.Tensor]:
         """timm's evaluation transform, PIL image -> uint8 [3, size, size]."""
         return timm.data.create_transform(
             input_size=(3, self.size, self.size), interpolation=self.interpolation, crop_pct=self.crop_pct,
-            crop_mode=self.crop_mode, normalize=False,
+            crop_mode=self.crop_mode, normalize=False, **({} if self.mean is None else {"mean": self.mean}),
         )  # fmt: skip
 
 
@@ -132,7 +137,8 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
     return VisionModel(
         module=module,
         head=head,
-        geometry=Geometry(size, str(config["interpolation"]), float(config["crop_pct"]), str(config["crop_mode"])),
+        geometry=Geometry(size, str(config["interpolation"]), float(config["crop_pct"]), str(config["crop_mode"]),
+                          tuple(config["mean"]) if config["crop_mode"] == "border" else None),
         mean=torch.tensor(config["mean"], device=device).view(1, 3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(1, 3, 1, 1),
         parameters=sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in own),
@@ -146,6 +152,17 @@ def _build(model: Model, classes: int | None) -> nn.Module:
         return timm.create_model(target, pretrained=model.pretrained, **model.args, **wanted)
     if kind == "local-dir":
         return timm.create_model(model.source, pretrained=model.pretrained, **model.args, **wanted)
+    return call_factory(model, classes)
+
+
+def call_factory(model: Model, classes: int | None) -> nn.Module:
+    """What the user's function returns, for a number of classes or with its own.
+
+    Raises:
+        ModelError: when it cannot be imported or returns no module.
+    """
+    target = model.source.partition(":")[2]
+    wanted = {} if classes is None else {"num_classes": classes}
     module_name, _, function = target.partition(":")
     if model.path and model.path not in sys.path:
         sys.path.insert(0, model.path)
