@@ -1,7 +1,7 @@
 """What a sweep will take: seconds on one worker and bytes on disk, guessed and then scaled by what was measured."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from sweeps.config import SweepConfig
 from sweeps.types import Job, Model, Row, Task

@@ -26,8 +26,8 @@ class How:
     """How a sweep is run; none of it can change a number.
 
     ``workers`` None means one per GPU, or one per core where there is none. ``retry_failed`` measures jobs again
-    that failed in an earlier run. With ``max_seconds`` (on the wall) or ``max_device_seconds`` (of all workers together)
-    no job begins that would not end in time, by the estimates.
+    that failed in an earlier run. With ``max_seconds`` (on the wall) or ``max_device_seconds`` (of all workers) no job
+    begins that would not end in time, by the estimates.
     """
 
     executor: Literal["ray", "inline"] = "ray"

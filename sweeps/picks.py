@@ -195,8 +195,11 @@ def tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], f
     """The (model, task) pairs that are fine-tuned where not all are, task by task, best pick first."""
     assert config.finetune is not None
     by_name = {model.name: model for model in models}
-    return [(by_name[pick.model], task) for task in tasks
-            for pick in chosen(config, config.finetune.models, config.finetune.budget, models, task, facts, scores)]
+    return [
+        (by_name[pick.model], task)
+        for task in tasks
+        for pick in chosen(config, config.finetune.models, config.finetune.budget, models, task, facts, scores)
+    ]
 
 
 def winner(task: Task, runs: Iterable[Row]) -> tuple[str, float] | None:

@@ -63,7 +63,13 @@ def plan(config: SweepConfig) -> Plan:
     if not tasks:
         raise DataError("\n".join(faults.values()))
     models = met(config, models, tasks)
-    return models, tasks, measurements(config, models, tasks), faults
+    return models, tasks, jobs(config, models, tasks), faults
+
+
+def jobs(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
+    """The jobs known beforehand, of models and tasks that are known already."""
+    picks.check(config)
+    return measurements(config, models, tasks)
 
 
 def run(
@@ -80,7 +86,7 @@ def run(
         planned: what :func:`plan` says of the config, where that is known already.
     """
     config = sweep if isinstance(sweep, SweepConfig) else load(Path(sweep))
-    models, tasks, jobs, faults = planned or plan(config)
+    models, tasks, known, faults = planned or plan(config)
     how, display, store = how or How(), display or Silent(), Store(Path(out))
     store.prepare()
     with claim(store.out, how.wait), Hands(store, how) as hands:
@@ -92,14 +98,14 @@ def run(
             mirror.settled(outcome)
             display.settled(outcome)
 
-        note_plan(store, "measure", jobs)
+        note_plan(store, "measure", known)
         for stage in STAGES:
             note_plan(store, stage, ())
         note_facts(store, models, tasks)
         hands.limit.share = MEASURING if config.finetune is not None else 1.0
-        hands.run("measure", jobs, settle, display)
+        hands.run("measure", known, settle, display)
         hands.limit.share = 1.0
-        after(Course(config, models, tasks, store, hands, settle, display), jobs, note_facts(store, models, tasks))
+        after(Course(config, models, tasks, store, hands, settle, display), known, note_facts(store, models, tasks))
         display.close()
     found = report(store, config, faults, mirror.finish, fresh=False)
     return replace(found, ran=dict(hands.ran), reused=dict(hands.reused))

@@ -62,6 +62,8 @@ def card(job: Job, row: Row, facts: Mapping[str, Any]) -> str:
     """
     model, task, settings = job.model, job.task, job.settings
     low, high = wilson(row["test_right"], row["test"])
+    right, test = row["test_right"], row["test"]
+    upstream = f", pre-trained on {model.upstream}" if model.upstream else ""
     made = {key: settings[key] for key in settings if key not in ("origin", "repeat", "seed")}
     found = provenance()
     return f"""---
@@ -74,9 +76,9 @@ tags: [{task.modality}-classification]
 
 | | |
 |---|---|
-| test accuracy | {row["test_accuracy"]:.4f} ({row["test_right"]} of {row["test"]}; 95 % interval {low:.4f} to {high:.4f}) |
-| validation accuracy | {row["val_accuracy"]:.4f} of {task.sizes["val"]}; it chose this model, its learning rate and this run |
-| base model | {model.name}, from {model.source.partition(":")[0]}{f", pre-trained on {model.upstream}" if model.upstream else ""} |
+| test accuracy | {row["test_accuracy"]:.4f} ({right} of {test}; 95 % interval {low:.4f} to {high:.4f}) |
+| validation accuracy | {row["val_accuracy"]:.4f} of {task.sizes["val"]}; it chose model, learning rate and run |
+| base model | {model.name}, from {model.source.partition(":")[0]}{upstream} |
 | licence of the base model | {model.licence or "not known"} |
 | classes | {len(task.classes)}: {", ".join(task.classes[:20])}{", ..." if len(task.classes) > 20 else ""} |
 | trained on | {task.sizes["train"]} examples |

@@ -133,7 +133,9 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     low, high = floor - 0.12 * max(0.02, max(known, default=1.0) - floor), max(known, default=1.0)
     for run in runs:
         alive, origin = run["val_accuracy"] is not None, run["origin"]
-        tint = colour("bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent"))
+        tint = colour(
+            "bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent")
+        )
         shape = "x" if not alive else {"grid": "s", "confirm": "D", "final": "D"}.get(origin, "o")
         hollow = alive and (origin == "grid" or run["status"] == "stopped")
         mark = axes.plot(run["learning_rate"], run["val_accuracy"] if alive else low, shape, color=tint, markersize=6,

@@ -36,8 +36,8 @@ def save(loaded: Loaded, model: Model, folder: Path, classes: Sequence[str]) -> 
     if model.source.startswith("factory:"):
         tensors = {name: value.contiguous() for name, value in loaded.module.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
-        stated = {"factory": model.source.removeprefix("factory:"), "args": dict(model.args),
-                  "num_classes": len(classes), "label_names": list(classes), "pretrained_cfg": facts(loaded)}  # fmt: skip
+        stated = {"factory": model.source.removeprefix("factory:"), "args": dict(model.args), "num_classes": len(classes),
+                  "label_names": list(classes), "pretrained_cfg": facts(loaded)}  # fmt: skip
         (folder / "config.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
         return "factory"
     module = loaded.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -55,9 +55,14 @@ def facts(loaded: Loaded) -> dict[str, Any]:
     """How an example becomes the model's input, as timm writes it; for texts the pooling and where they are cut."""
     if isinstance(loaded, VisionModel):
         geometry = loaded.geometry
-        return {"input_size": [3, geometry.size, geometry.size], "interpolation": geometry.interpolation,
-                "crop_pct": geometry.crop_pct, "crop_mode": geometry.crop_mode,
-                "mean": _decimals(loaded.mean), "std": _decimals(loaded.std)}
+        return {
+            "input_size": [3, geometry.size, geometry.size],
+            "interpolation": geometry.interpolation,
+            "crop_pct": geometry.crop_pct,
+            "crop_mode": geometry.crop_mode,
+            "mean": _decimals(loaded.mean),
+            "std": _decimals(loaded.std),
+        }
     module: Any = loaded.module
     return {"pooling": module.pooling, "layers": module.layers, "max_tokens": loaded.input_size}
 

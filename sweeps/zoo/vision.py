@@ -137,8 +137,13 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
     return VisionModel(
         module=module,
         head=head,
-        geometry=Geometry(size, str(config["interpolation"]), float(config["crop_pct"]), str(config["crop_mode"]),
-                          tuple(config["mean"]) if config["crop_mode"] == "border" else None),
+        geometry=Geometry(
+            size,
+            str(config["interpolation"]),
+            float(config["crop_pct"]),
+            str(config["crop_mode"]),
+            tuple(config["mean"]) if config["crop_mode"] == "border" else None,
+        ),
         mean=torch.tensor(config["mean"], device=device).view(1, 3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(1, 3, 1, 1),
         parameters=sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in own),
