@@ -95,7 +95,8 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
     console.print(table)
     if found.tuned:
         picked, some, every = found.tuned
-        console.print(f"then {picked} of {found.models} models are fine-tuned, picked from the scores: about {some:.0f} "
+        of = f"{picked} of {found.models} models"
+        console.print(f"then {of} are fine-tuned, picked from the scores: about {some:.0f} "
                       f"s; all of them would take about {every:.0f} s", highlight=False)  # fmt: skip
     if found.searches:
         confirmed = ", and their confirmation" if not found.tuned else ""

@@ -58,6 +58,7 @@ def pairs(models: Iterable[Model], tasks: Sequence[Task]) -> list[tuple[Model, T
 
 def _embed(config: SweepConfig, model: Model, task: Task) -> Job:
     settings = {"batch": config.embed.batch, **config.embed.view(task.modality)}
+    settings |= {"reuse": True} if config.embed.reuse else {}
     return Job("embed", EMBED, model, task, settings, cost=embed_seconds(config, model, task))
 
 

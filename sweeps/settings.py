@@ -91,6 +91,9 @@ class TaskEntry(Frozen):
 class Embed(Frozen):
     """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
 
+    With ``reuse``, examples that the same model has embedded before in this folder are not embedded again, whatever
+    became of their task; their features then differ from new ones in the sixth digit or later.
+
     Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
     ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
     """
@@ -100,6 +103,7 @@ class Embed(Frozen):
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
     layers: Literal["last", "mean"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
+    reuse: bool = False
 
     def view(self, modality: str) -> dict[str, Any]:
         """How a model sees an example of that modality: what an embedding and a fine-tuning must agree on."""

@@ -1,8 +1,8 @@
 """SQL over the tables of one output folder, through DuckDB. Knows the views and no formula.
 
 ``models, tasks, scores, runs, checkpoints, jobs, features, embeddings, bounds, head2toe, regret, strategies, answer,
-accuracies, correlations, neighbours, relatedness, transfer, plan``: the current sweep. ``all_scores, all_runs, all_jobs`` and so on
-hold everything ever measured in the folder, by earlier settings too.
+accuracies, correlations, neighbours, relatedness, transfer, plan``: the current sweep. ``all_scores, all_runs`` and so
+on hold everything ever measured in the folder, by earlier settings too.
 """
 
 from pathlib import Path

@@ -111,6 +111,9 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How) -> Answ
     if winner is not None:
         reached[winner.model] = median(winner.repeats)
     chance, why = _within(places, reached)
+    unseen = sorted({model.name for model in models} - {row["model"] for row in tables.scores})
+    if unseen:
+        notes.append("not scored, so ranked last or not at all: " + ", ".join(unseen))
     skipped = [place.model for place in places if place.picked and place.val_accuracy is None]
     if skipped and tuned:
         notes.append(f"not fine-tuned{' in the time given' if how.max_seconds or how.max_device_seconds else ''}: "
@@ -119,7 +122,7 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How) -> Answ
     return Answer(
         task.name, config.regret.answer, winner, places, chance, kept if tables.checkpoint else None, result.report,
         result.out, _seconds(config, planned, tables), dict(result.ran), dict(result.reused),
-        [_failure(row) for row in result.failures], [*notes, *why],
+        [_failure(row) for row in result.failures if row["error_type"] != "Blocked"], [*notes, *why],
     )  # fmt: skip
 
 

@@ -108,8 +108,10 @@ def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, see
     needed = {part for score in builder(strategy, {*PROXIES, EARLY}).proxies for part in measured(score)}
     proxies: dict[str, Any] = {name: {} for name in sorted({*CORE, "knn", PROBE, *needed})}
     name = re.sub(r"[^\w.-]+", "-", str(entry["name"])).strip("-.") or "data"
-    sections: dict[str, Any] = {"name": name, "seed": seed, "task": [{**entry, "name": name}], "proxies": proxies,
-                                "finetune": None, "regret": {"strategies": [], "answer": strategy}, **pool}  # fmt: skip
+    sections: dict[str, Any] = {
+        "name": name, "seed": seed, "task": [{**entry, "name": name}], "proxies": proxies, "finetune": None,
+        "embed": {"reuse": True}, "regret": {"strategies": [], "answer": strategy}, **pool,
+    }  # fmt: skip
     return _overridden(sections, [each for each in overrides if not each.startswith(("finetune", "search", "final"))])
 
 

@@ -36,8 +36,9 @@ def save(loaded: Loaded, model: Model, folder: Path, classes: Sequence[str]) -> 
     if model.source.startswith("factory:"):
         tensors = {name: value.contiguous() for name, value in loaded.module.state_dict().items()}
         save_file(tensors, folder / "model.safetensors")
-        stated = {"factory": model.source.removeprefix("factory:"), "args": dict(model.args), "num_classes": len(classes),
-                  "label_names": list(classes), "pretrained_cfg": facts(loaded)}  # fmt: skip
+        stated = {"factory": model.source.removeprefix("factory:"), "args": dict(model.args),
+                  "num_classes": len(classes), "label_names": list(classes),
+                  "pretrained_cfg": facts(loaded)}  # fmt: skip
         (folder / "config.json").write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
         return "factory"
     module = loaded.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

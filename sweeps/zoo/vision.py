@@ -21,6 +21,7 @@ import sweeps.zoo.mini  # noqa: F401  registers the embedded models with timm
 from sweeps.errors import ModelError
 from sweeps.tasks.load import pixels
 from sweeps.types import Model, Task
+from sweeps.zoo.load import digest
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ class Pixels:
 
     def __getitem__(self, chosen: slice | torch.Tensor) -> torch.Tensor:
         return self.model.normalise(self.images[chosen])
+
+    def digests(self) -> torch.Tensor:
+        """uint8 [n, 16]: of each example's pixels."""
+        return torch.frombuffer(bytearray(b"".join(digest([image.numpy().tobytes()]) for image in self.images)),
+                                dtype=torch.uint8).view(-1, 16)  # fmt: skip
 
     def batches(self, size: int) -> Iterator[slice]:
         """In the order of the split: images of one size all cost the same."""
