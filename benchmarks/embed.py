@@ -78,9 +78,9 @@ def main() -> None:
         mini = Path(temporary) / "mini"
         write_out(tasks()["mini/cells"], mini)
         from sweeps.settings import TaskEntry
-        from sweeps.tasks.registry import from_folder
+        from sweeps.tasks.registry import from_images
 
-        task = from_folder(TaskEntry(name="mini", path=str(mini)), seed=0)
+        task = from_images(TaskEntry(name="mini", path=str(mini)), seed=0)
         compare("mini_resnet_v2_50 at 32 px", zoo()["mini_resnet_v2_50.expert_full"], task, mini, None)
 
 

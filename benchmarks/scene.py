@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sweeps.settings import ModelEntry, TaskEntry
-from sweeps.tasks.registry import from_folder
+from sweeps.tasks.registry import from_images
 from sweeps.types import Model, Task
 from sweeps.zoo.registry import resolve_entry
 
@@ -24,7 +24,7 @@ def image_folder(folder: Path, side: int, sizes: dict[str, int], classes: int = 
             Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(
                 target / f"{index}.jpg", quality=90
             )
-    return from_folder(TaskEntry(name=folder.name, path=str(folder)), seed=0)
+    return from_images(TaskEntry(name=folder.name, path=str(folder)), seed=0)
 
 
 def untrained(name: str, side: int | None = None) -> Model:

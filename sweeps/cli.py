@@ -24,6 +24,8 @@ app = typer.Typer(
 )  # fmt: skip
 zoo_app = typer.Typer(invoke_without_command=True)
 app.add_typer(zoo_app, name="zoo")
+tasks_app = typer.Typer(invoke_without_command=True)
+app.add_typer(tasks_app, name="tasks")
 console, errors = Console(), Console(stderr=True)
 
 Sweep = Annotated[Path, typer.Argument(help="TOML file that says what to sweep.", show_default=False)]
@@ -296,21 +298,37 @@ def pretrain(
         raise typer.Exit(1)
 
 
-@app.command()
+@tasks_app.callback()
 @_guard
-def tasks() -> None:
-    """List the embedded tasks with their facts; an image folder of your own goes into a [[task]] entry.
+def tasks(context: typer.Context) -> None:
+    """List the embedded tasks and those to prepare; images and texts of your own go into a [[task]] entry.
 
     Example: `sweeps tasks`
     """
-    from sweeps.tasks.registry import embedded
+    if context.invoked_subcommand is None:
+        from sweeps.preparing import list_tasks
 
-    table = Table("task", "group", "classes", "train", "val", "test", "what", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for task in embedded().values():
-        sizes = [str(task.sizes[split]) for split in ("train", "val", "test")]
-        table.add_row(task.name, task.group, str(len(task.classes)), *sizes, task.summary)
-    console.print(table)
+        list_tasks(console)
+
+
+@tasks_app.command()
+@_guard
+def prepare(
+    name: Annotated[str, typer.Argument(help="A group (vtab1k), a task or a pattern.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for prepared tasks.")] = Path("prepared"),
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="What you have: ready-made lists, originals. Default: the hub.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Only hold what is there against its checksums.")] = False,
+) -> None:
+    """Prepare tasks of a benchmark once. Goes on where it was stopped; again, it checks every checksum.
+
+    Example: `sweeps tasks prepare vtab1k --out prepared`
+    """
+    from sweeps.preparing import prepare_tasks, verify_tasks
+
+    if verify_tasks(console, name, out) if verify else prepare_tasks(console, name, out, folder):
+        raise typer.Exit(1)
 
 
 def main() -> None:

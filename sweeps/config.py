@@ -43,12 +43,16 @@ def _default_proxies() -> dict[str, dict[str, Any]]:
 
 
 class SweepConfig(Frozen):
-    """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged."""
+    """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged.
+
+    ``data`` is the folder of prepared tasks, such as ``vtab1k``.
+    """
 
     name: str
     seed: int = 0
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    data: str | None = None
     model: tuple[ModelEntry, ...] = ()
     task: tuple[TaskEntry, ...] = ()
     embed: Embed = Embed()
@@ -122,6 +126,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path} must be valid TOML, got: {error}") from None
     for override in overrides:
         override_key(data, override)
+    if isinstance(data.get("data"), str):
+        data["data"] = str((path.parent / data["data"]).resolve())
     for entry in [*_tables(data, "model"), *_tables(data, "task")]:
         if isinstance(entry.get("path"), str):
             entry["path"] = str((path.parent / entry["path"]).resolve())

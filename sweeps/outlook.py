@@ -22,7 +22,8 @@ from sweeps.types import Job, Model, Row, Task
 
 @dataclass(frozen=True)
 class Outlook:
-    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults.
+    """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults
+    of tasks, and notes on what of them is left out.
 
     ``tuned`` is for a sweep that fine-tunes picks only: how many, the seconds of that, and of fine-tuning all.
     """
@@ -36,6 +37,7 @@ class Outlook:
     pixel_bytes: int
     free_bytes: int
     faults: dict[str, str]
+    notes: tuple[str, ...] = ()
     tuned: tuple[int, float, float] | None = None
 
     @property
@@ -62,7 +64,8 @@ def outlook(config: SweepConfig, out: Path, planned: Plan | None = None) -> Outl
         tuned = _tuned(config, models, tasks, jobs, rows)
     folder = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), costs.feature_bytes(config, models, tasks),
-                   costs.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults, tuned)  # fmt: skip
+                   costs.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
+                   tuple(note for task in tasks for note in task.notes), tuned)  # fmt: skip
 
 
 def _tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], jobs: Sequence[Job],
@@ -109,6 +112,8 @@ def show_outlook(console: Console, found: Outlook, out: Path) -> None:
     )
     console.print(f"disk: {_size(found.feature_bytes)} of features, {_size(found.pixel_bytes)} of decoded images; "
                   f"{_size(found.free_bytes)} free", highlight=False)  # fmt: skip
+    for note in found.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for fault in found.faults.values():
         console.print(f"left out: {fault}", style="red", markup=False, highlight=False, soft_wrap=True)
 

@@ -54,12 +54,13 @@ class ModelEntry(Frozen):
 
 
 class TaskEntry(Frozen):
-    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed.
+    """An image folder: ``<path>/{train,val,test}/<class>/*``, or ``<path>/<class>/*`` that is split from the seed; a
+    prepared task; or arrays, a .npz or a folder of .npy files.
 
-    With ``text``, labelled texts instead: a CSV, TSV, JSONL or Parquet file, or a folder of one file per split, at
-    ``path``; or ``dataset``, a Hugging Face dataset (``subset`` its configuration, ``revision`` pinned). ``text``,
-    ``pair`` and ``label`` name columns. Splits come from the column ``split``, from ``splits`` (train, val, test ->
-    file or the dataset's split), or from the seed.
+    With ``image`` or ``text``, a column, labelled images or texts: a CSV, TSV, JSONL or Parquet file, or a folder of
+    one file per split, at ``path``; or ``dataset``, a Hugging Face dataset (``subset`` its configuration, ``revision``
+    pinned). ``pair`` and ``label`` name columns too. Splits come from the column ``split``, from ``splits`` (train,
+    val, test -> file or the dataset's split), or from the seed.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TaskEntry(Frozen):
     dataset: str | None = None
     subset: str | None = None
     revision: str | None = None
+    image: str | None = None
     text: str | None = None
     pair: str | None = None
     label: str = "label"
@@ -80,9 +82,12 @@ class TaskEntry(Frozen):
         if (self.path is None) == (self.dataset is None):
             raise ValueError(f"task {self.name!r}: either path or dataset must be given, "
                              f"got {'both' if self.path else 'neither'}")  # fmt: skip
-        given = [key for key in ("dataset", "subset", "revision", "pair", "split", "splits") if getattr(self, key)]
+        if self.text is not None and self.image is not None:
+            raise ValueError(f"task {self.name!r}: either image or text must name a column, got both")
+        tables = ("dataset", "subset", "revision", "split", "splits") if self.image is None else ()
+        given = [key for key in (*tables, "pair") if getattr(self, key)]
         if self.text is None and given:
-            raise ValueError(f"task {self.name!r}: text must name the column of the texts, got {given[0]} without it")
+            raise ValueError(f"task {self.name!r}: text (or image) must name a column, got {given[0]} without it")
         if self.split and self.splits:
             raise ValueError(f"task {self.name!r}: split (a column) and splits (files) must not both be given")
         return self

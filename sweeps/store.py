@@ -90,7 +90,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "tasks": [
         ("task", _TEXT), ("source", _TEXT), ("group", _TEXT), ("classes", _INT), ("train", _INT), ("val", _INT),
         ("test", _INT), ("class_names", pa.list_(_TEXT)), ("seed", _INT), ("revision", _TEXT), ("summary", _TEXT),
-        ("modality", _TEXT),
+        ("modality", _TEXT), ("notes", pa.list_(_TEXT)),
     ],
     "plan": [("job", _TEXT), ("kind", _TEXT), ("model", _TEXT), ("task", _TEXT), ("stage", _TEXT)],
     # derived from the tables above, rewritten by every run and report
@@ -166,16 +166,25 @@ def write_parquet(path: Path, data: pa.Table) -> None:
     Raises:
         OutputError: when the folder cannot be written.
     """
+    stream_parquet(path, data.schema, [data])
+
+
+def stream_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
+    """The same piece by piece, a row group or more each, so that memory holds one of them."""
     temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            pq.write_table(data, file, compression="zstd")
+            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+                for piece in pieces:
+                    writer.write_table(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"the table must be writable in {path.parent}, got: {error.strerror}") from None
+        raise OutputError(f"the table must be writable in {path.parent}, got: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
     descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)

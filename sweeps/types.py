@@ -14,9 +14,10 @@ Row = dict[str, Any]
 class Model:
     """One entry of the zoo: where it comes from, what it is, and the facts that selection may use.
 
-    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``factory:<module>:<function>`` and
-    ``transformers:<hub id or folder>``. ``revision`` names the content of the weights (hash of the file, or the hub's
-    revision). ``modality`` says what it reads, "image" or "text": it meets the tasks of the same.
+    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``hf-hub:<id>``,
+    ``factory:<module>:<function>`` and ``transformers:<hub id or folder>``. ``revision`` names the content of the
+    weights (hash of the file, or the hub's commit). ``modality`` says what it reads, "image" or "text": it meets the
+    tasks of the same.
     """
 
     name: str
@@ -57,9 +58,10 @@ class Model:
 class Task:
     """Labelled images or texts with their splits; ``revision`` names the content.
 
-    ``source`` is ``mini:<name>`` (drawn), ``folder:<path>`` for images; ``mini_text:<name>`` (drawn), ``table:<path>``
-    and ``dataset:<id or folder>`` for texts, with ``reading`` saying which columns and splits. ``classes`` are the
-    class names, in label order.
+    ``source`` is ``mini:<name>`` or ``mini_text:<name>`` (drawn), ``path:<file or folder>`` or ``dataset:<id or
+    folder>``, with ``reading`` saying which columns and splits. ``classes`` are the class names, in label order.
+    ``notes`` are what was left out or changed when it was read, one line each: the revision knows, so the content
+    need not.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Task:
     summary: str = ""
     modality: str = "image"
     reading: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # one machine, and no token file in the user's home
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
+os.environ["SWEEPS_CACHE"] = tempfile.mkdtemp(prefix="sweeps-tests-")  # what was looked at, not in the user's home
 
 import numpy as np
 import pytest

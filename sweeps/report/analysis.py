@@ -96,7 +96,8 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     }
     best = [row["proxy"] for row in tables["proxies"] if row["pool"] == main_pool(members) and row["kind"] == "proxy"]
     ranked = order([*views.reads(answer_strategy), *best], evidence.task_names, views, sorted(pooled))
-    notes = [*_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
+    read = [note for row in evidence.tasks for note in row.get("notes") or ()]
+    notes = [*read, *_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked)
 
 

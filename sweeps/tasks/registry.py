@@ -1,4 +1,4 @@
-"""Names -> Task entries: the embedded tasks, image folders and texts. Reads names and bytes, decodes no image."""
+"""Names -> Task entries: the embedded tasks, the prepared ones, and those of the sweep's own entries."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -6,25 +6,19 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, DataError, did_you_mean
-from sweeps.fingerprint import fingerprint, folder_digest
 from sweeps.settings import TaskEntry
 from sweeps.tasks.hub import HUB_TASKS
 from sweeps.tasks.mini import TASKS
+from sweeps.tasks.prepared import is_prepared
+from sweeps.tasks.splits import SPLITS
+from sweeps.tasks.vtab import VTAB
 from sweeps.types import Row, Task
 
-SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-# Shares of a folder that comes without splits.
-SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}
-
 TEXTS = "sweeps.tasks.mini_text"  # the embedded text tasks
-
-Listing = dict[str, list[tuple[Path, int]]]
 
 
 @cache
@@ -60,7 +54,9 @@ def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
         found.update(matches)
         entries = [] if matches else [entry for known, entry in HUB_TASKS.items() if fnmatchcase(known, name)]
         if not matches and not entries:
-            known = {**embedded(), **HUB_TASKS}
+            entries = prepared_entries(name, config.data)
+        if not matches and not entries:
+            known = {**embedded(), **HUB_TASKS, **VTAB}
             raise ConfigError(f"tasks must name known tasks{did_you_mean(name, known)}; an image folder or a file of "
                               "texts goes into a [[task]] entry with its path")  # fmt: skip
         _read(entries, config.seed, found, faults)
@@ -71,10 +67,27 @@ def resolve(config: SweepConfig) -> tuple[tuple[Task, ...], dict[str, str]]:
     return tuple(found.values()), faults
 
 
+def prepared_entries(name: str, data: str | None) -> list[TaskEntry]:
+    """Entries for the prepared tasks that a group, a name or a pattern stands for.
+
+    Raises:
+        ConfigError: when it stands for some, and nothing says where they are.
+    """
+    found = {task: known for task, known in VTAB.items() if fnmatchcase(task, name) or task.startswith(f"{name}/")}
+    if found and data is None:
+        raise ConfigError(f"data must name the folder of prepared tasks, got none for {name!r}; make one with "
+                          f"'sweeps tasks prepare {name} --out prepared' and say data = \"prepared\"")  # fmt: skip
+    return [TaskEntry(name=task, path=f"{data}/{task}", group=known.group, summary=known.summary)
+            for task, known in found.items()]  # fmt: skip
+
+
 def _read(entries: Iterable[TaskEntry], seed: int, found: dict[str, Task], faults: dict[str, str]) -> None:
     for entry in entries:
         try:
-            found[entry.name] = from_folder(entry, seed) if entry.text is None else from_texts(entry, seed)
+            if entry.name in VTAB and not is_prepared(Path(entry.path or "")):
+                raise DataError(f"task {entry.name!r}: it must be prepared, got none in {entry.path}; see "
+                                "'sweeps tasks prepare --help'")  # fmt: skip
+            found[entry.name] = from_images(entry, seed) if entry.text is None else from_texts(entry, seed)
         except DataError as error:
             faults[entry.name] = str(error)
 
@@ -85,102 +98,37 @@ def from_texts(entry: TaskEntry, seed: int) -> Task:
     Raises:
         DataError: in one line, for whatever is missing or wrong.
     """
-    from sweeps.tasks import texts
+    from sweeps.tasks import repositories, texts
 
-    reading = entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True)
+    reading = repositories.pinned(entry.name, _reading(entry))
     splits, classes = texts.read(entry.name, reading, seed)
-    return Task(
-        name=entry.name, source=f"table:{entry.path}" if entry.path else f"dataset:{entry.dataset}", classes=classes,
-        sizes={split: len(part.texts) for split, part in splits.items()}, revision=texts.revision(splits, classes),
-        group=entry.group, seed=seed, summary=entry.summary, modality="text", reading=reading,
-    )  # fmt: skip
+    sizes = {split: len(part.texts) for split, part in splits.items()}
+    return _task(entry, reading, seed, classes=classes, sizes=sizes, revision=texts.revision(splits, classes),
+                 modality="text")  # fmt: skip
 
 
-def from_folder(entry: TaskEntry, seed: int) -> Task:
-    """The task that lies in an image folder.
+def from_images(entry: TaskEntry, seed: int) -> Task:
+    """The task that lies in an image folder, a table or a dataset of images, arrays, or a prepared folder.
 
     Raises:
-        DataError: when the folder is missing, holds one class, a class is empty or a class is missing in train.
+        DataError: in one line, for whatever is missing or wrong and cannot be mended.
     """
-    folder = Path(entry.path or "")
-    listing, classes = list_folder(entry.name, folder, seed)
-    files = [path for split in listing.values() for path, _ in split]
-    return Task(
-        name=entry.name, source=f"folder:{folder}", classes=classes,
-        sizes={split: len(rows) for split, rows in listing.items()},
-        revision=fingerprint([folder_digest(folder, files), list(classes), listed(listing, folder)]),
-        group=entry.group, seed=seed, summary=entry.summary,
-    )  # fmt: skip
+    from sweeps.tasks import albums, repositories
+
+    reading = repositories.pinned(entry.name, _reading(entry))
+    found = albums.read(entry.name, reading, seed)
+    sizes = {split: len(labels) for split, labels in found.labels.items()}
+    return _task(entry, reading, seed, classes=found.classes, sizes=sizes, revision=found.revision, notes=found.notes)
 
 
-def listed(listing: Listing, folder: Path) -> dict[str, list[str]]:
-    """Which files each split holds, as plain data."""
-    return {split: [path.relative_to(folder).as_posix() for path, _ in rows] for split, rows in listing.items()}
+def _reading(entry: TaskEntry) -> dict[str, Any]:
+    return entry.model_dump(exclude={"name", "group", "summary"}, exclude_none=True)
 
 
-def list_folder(name: str, folder: Path, seed: int) -> tuple[Listing, tuple[str, ...]]:
-    """Files and labels per split, and the class names in label order (sorted folder names).
-
-    A folder with train/, val/ and test/ is taken as it is; one with class folders only is split 60/15/25 per class
-    from the seed; one with train/ and test/ but no val/ gives a fifth of train to val.
-    """
-    if not folder.is_dir():
-        raise DataError(f"task {name!r}: path must be a folder, got {folder}")
-    have = [split for split in SPLITS if (folder / split).is_dir()]
-    if "train" in have and "test" not in have:
-        raise DataError(f"task {name!r}: the folder must hold test/ beside train/, got only {', '.join(have)}")
-    roots = {split: folder / split for split in have} if "train" in have else {"": folder}
-    found = {split: _class_files(name, root) for split, root in roots.items()}
-    classes = tuple(sorted(found[next(iter(found))]))
-    if len(classes) < 2:
-        raise DataError(f"task {name!r}: train must hold at least 2 classes, got {len(classes)} in {folder}")
-    for split, files in found.items():
-        if unknown := sorted(set(files) - set(classes)):
-            raise DataError(f"task {name!r}: {split} must hold classes of train only, got {unknown[0]!r}")
-        if missing := sorted(set(classes) - set(files)):
-            raise DataError(
-                f"task {name!r}: {split} must hold every class, {missing[0]!r} is missing in {roots[split]}"
-            )
-    if "" in found:
-        return _split(name, found[""], classes, SHARES, seed), classes
-    listing = {split: _flat(files, classes) for split, files in found.items()}
-    if "val" not in listing:
-        parts = _split(name, found["train"], classes, {"train": 0.8, "val": 0.2}, seed)
-        listing = {"train": parts["train"], "val": parts["val"], "test": listing["test"]}
-    return listing, classes
-
-
-def _class_files(name: str, root: Path) -> dict[str, list[Path]]:
-    classes = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not files:
-            raise DataError(f"task {name!r}: every class folder must hold images, got none in {folder}; "
-                            "remove the folder or add images")  # fmt: skip
-        classes[folder.name] = files
-    return classes
-
-
-def _flat(files: Mapping[str, list[Path]], classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [(path, label) for label, name in enumerate(classes) for path in files[name]]
-
-
-def _split(name: str, files: Mapping[str, list[Path]], classes: tuple[str, ...], shares: Mapping[str, float],
-           seed: int) -> Listing:  # fmt: skip
-    """Split every class by the same shares, at least one image each, in an order drawn from the seed."""
-    parts: Listing = {split: [] for split in shares}
-    for label, class_name in enumerate(classes):
-        paths = files[class_name]
-        if len(paths) < len(shares):
-            raise DataError(f"task {name!r}: a class must hold at least {len(shares)} images to be split, "
-                            f"got {len(paths)} in {class_name!r}")  # fmt: skip
-        order = np.random.default_rng([seed, label]).permutation(len(paths))
-        counts = {split: max(1, int(share * len(paths))) for split, share in shares.items() if split != "train"}
-        start = 0
-        for split, count in [*counts.items(), ("train", len(paths) - sum(counts.values()))]:
-            parts[split] += [(paths[index], label) for index in order[start : start + count]]
-            start += count
-    return {split: sorted(rows) for split, rows in parts.items()}
+def _task(entry: TaskEntry, reading: dict[str, Any], seed: int, **found: Any) -> Task:
+    source = f"path:{entry.path}" if entry.path else f"dataset:{entry.dataset}"
+    return Task(name=entry.name, source=source, group=entry.group, seed=seed, summary=entry.summary,
+                reading=reading, **found)  # fmt: skip
 
 
 def facts(task: Task) -> Row:
@@ -188,5 +136,5 @@ def facts(task: Task) -> Row:
     return {
         "task": task.name, "source": task.source, "group": task.group, "classes": len(task.classes),
         **{split: task.sizes.get(split, 0) for split in SPLITS}, "class_names": list(task.classes), "seed": task.seed,
-        "revision": task.revision, "summary": task.summary, "modality": task.modality,
+        "revision": task.revision, "summary": task.summary, "modality": task.modality, "notes": list(task.notes),
     }  # fmt: skip

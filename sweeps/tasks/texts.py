@@ -21,11 +21,10 @@ import pyarrow.json
 
 from sweeps.errors import DataError, did_you_mean
 from sweeps.fingerprint import canonical_json, fingerprint
+from sweeps.tasks.repositories import tables_of
+from sweeps.tasks.splits import ALIASES, SHARES, SPLITS, shares
 from sweeps.types import Task
 
-SPLITS = ("train", "val", "test")
-SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}  # of texts that come without splits
-ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 MISSING = frozenset({"", "nan"})  # labels that say there is none
 
@@ -88,33 +87,41 @@ def read(name: str, reading: Mapping[str, Any], seed: int) -> tuple[dict[str, Sp
     Raises:
         DataError: in one line, for whatever is missing or wrong.
     """
-    tables = _dataset(name, reading) if reading.get("dataset") else _files(name, reading)
+    if reading.get("dataset"):
+        tables = tables_of(name, reading)
+    else:
+        wanted = [reading[key] for key in ("text", "pair", "label", "split") if reading.get(key)]
+        tables = {split: table(name, path, wanted) for split, path in places(name, reading).items()}
     columns = [reading["text"], reading["label"], *([reading["pair"]] if reading.get("pair") else [])]
-    for table in tables.values():
-        for column in [*columns, *([reading["split"]] if reading.get("split") else [])]:
-            if column not in table.column_names:
-                raise DataError(f"task {name!r}: a column must be there{did_you_mean(column, table.column_names)}")
+    for found in tables.values():
+        check_columns(name, [*columns, *([reading["split"]] if reading.get("split") else [])], found.column_names)
     if reading.get("split"):
         tables = _by_column(name, tables[""], reading["split"])
-    named = {split: _labels(name, split, table[reading["label"]]) for split, table in tables.items()}
-    classes = _classes(name, named)
+    named = {split: label_names(name, split, found[reading["label"]]) for split, found in tables.items()}
+    classes = class_names(name, named)
     place = {label: number for number, label in enumerate(classes)}
     parts = {}
-    for split, table in tables.items():
-        texts = _texts(name, split, table, reading["text"])
-        pairs = _texts(name, split, table, reading["pair"]) if reading.get("pair") else None
+    for split, found in tables.items():
+        texts = _texts(name, split, found, reading["text"])
+        pairs = _texts(name, split, found, reading["pair"]) if reading.get("pair") else None
         parts[split] = Split(texts, pairs, np.array([place[label] for label in named[split]], dtype=np.int64))
     return _split(name, parts, classes, seed), classes
 
 
-def _files(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
-    """Split -> table; "" for one file without splits."""
+def check_columns(name: str, columns: list[str], known: list[str]) -> None:
+    """Every column must be there."""
+    for column in columns:
+        if column not in known:
+            raise DataError(f"task {name!r}: a column must be there{did_you_mean(column, known)}")
+
+
+def places(name: str, reading: Mapping[str, Any]) -> dict[str, Path]:
+    """Split -> file; "" for one file without splits."""
     path = Path(reading["path"])
-    wanted = [reading[key] for key in ("text", "pair", "label", "split") if reading.get(key)]
     if reading.get("splits"):
-        return {split: _table(name, path / file, wanted) for split, file in reading["splits"].items()}
+        return {split: path / file for split, file in reading["splits"].items()}
     if path.is_file():
-        return {"": _table(name, path, wanted)}
+        return {"": path}
     if not path.is_dir():
         raise DataError(f"task {name!r}: path must be a file or a folder, got {path}")
     found: dict[str, Path] = {}
@@ -127,10 +134,11 @@ def _files(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
     if "train" not in found:
         raise DataError(f"task {name!r}: the folder must hold train{SUFFIXES[0]} (or {', '.join(SUFFIXES[1:])}), "
                         f"got {path}; or name its files under splits")  # fmt: skip
-    return {split: _table(name, found[split], wanted) for split in SPLITS if split in found}
+    return {split: found[split] for split in SPLITS if split in found}
 
 
-def _table(name: str, path: Path, wanted: list[str]) -> pa.Table:
+def table(name: str, path: Path, wanted: list[str]) -> pa.Table:
+    """A file; in one of text the ``wanted`` columns are text, whatever they look like."""
     if not path.is_file():
         raise DataError(f"task {name!r}: a file must be there, got {path}")
     kind = path.suffix.lower()
@@ -151,49 +159,23 @@ def _table(name: str, path: Path, wanted: list[str]) -> pa.Table:
     raise DataError(f"task {name!r}: a file must be one of {', '.join(SUFFIXES)}, got {path}")
 
 
-def _dataset(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
-    """The splits of a Hugging Face dataset; class numbers become the names that the dataset gives them."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    place, splits = reading["dataset"], dict(reading.get("splits") or {})
-    try:
-        found = datasets.load_dataset(place, reading.get("subset"), revision=reading.get("revision"))
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(
-            f"task {name!r}: the dataset must load from {place}, got {type(error).__name__}: {line}"
-        ) from None
-    if not splits:
-        splits = {split: own for own in found if (split := ALIASES.get(own, own)) in SPLITS}
-    tables = {}
-    for split, own in splits.items():
-        if own not in found:
-            raise DataError(f"task {name!r}: a split of the dataset must be known{did_you_mean(own, found)}")
-        part, label = found[own], reading["label"]
-        table = part.with_format("arrow")[:]
-        names = getattr(part.features.get(label), "names", None)
-        if names:
-            given = [names[one] if one is not None and one >= 0 else None for one in table[label].to_pylist()]
-            table = table.set_column(table.column_names.index(label), label, pa.array(given, pa.string()))
-        tables[split] = table
-    if "train" not in tables:
-        raise DataError(f"task {name!r}: the dataset must have a split for train, got {sorted(found)}; name them under "
-                        "splits")  # fmt: skip
-    return tables
-
-
 def _by_column(name: str, table: pa.Table, column: str) -> dict[str, pa.Table]:
+    splits = np.array(split_names(name, table, column), dtype=object)
+    return {split: table.filter(pa.array(splits == split)) for split in SPLITS if (splits == split).any()}
+
+
+def split_names(name: str, table: pa.Table, column: str) -> list[str]:
+    """The split of every row, as a column says."""
     values = [str(value).strip().lower() for value in table[column].to_pylist()]
-    splits = np.array([ALIASES.get(value, value) for value in values], dtype=object)
+    splits = [ALIASES.get(value, value) for value in values]
     for row, split in enumerate(splits):
         if split not in SPLITS:
             raise DataError(f"task {name!r}: the column {column!r} must say train, val or test, got "
                             f"{values[row]!r} in row {row + 1}")  # fmt: skip
-    return {split: table.filter(pa.array(splits == split)) for split in SPLITS if (splits == split).any()}
+    return splits
 
 
-def _labels(name: str, split: str, column: pa.ChunkedArray) -> list[str]:
+def label_names(name: str, split: str, column: pa.ChunkedArray) -> list[str]:
     """Labels as text; a number that is whole is written as one."""
     found = []
     for row, value in enumerate(column.to_pylist()):
@@ -219,7 +201,8 @@ def _texts(name: str, split: str, table: pa.Table, column: str) -> list[str]:
     return table[column].to_pylist()
 
 
-def _classes(name: str, named: Mapping[str, list[str]]) -> tuple[str, ...]:
+def class_names(name: str, named: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """The classes of train in label order: numbers by value, names by letter."""
     first = next(iter(named))
     known = set(named[first])
     if len(known) < 2:
@@ -236,26 +219,13 @@ def _split(name: str, parts: dict[str, Split], classes: tuple[str, ...], seed: i
     if set(parts) == set(SPLITS):
         return {split: parts[split] for split in SPLITS}
     if set(parts) == {"train", "test"}:
-        drawn = _shares(name, parts["train"], classes, {"train": 0.8, "val": 0.2}, seed)
-        return {"train": drawn["train"], "val": drawn["val"], "test": parts["test"]}
+        return {**_drawn_from(name, parts["train"], classes, {"train": 0.8, "val": 0.2}, seed), "test": parts["test"]}
     if set(parts) in ({""}, {"train"}):
-        return _shares(name, next(iter(parts.values())), classes, SHARES, seed)
+        return _drawn_from(name, next(iter(parts.values())), classes, SHARES, seed)
     raise DataError(f"task {name!r}: test must be there beside train, got only {', '.join(parts)}")
 
 
-def _shares(name: str, part: Split, classes: tuple[str, ...], shares: Mapping[str, float],
-            seed: int) -> dict[str, Split]:  # fmt: skip
-    """Split every class by the same shares, at least one text each, in an order drawn from the seed."""
-    chosen: dict[str, list[int]] = {split: [] for split in shares}
-    for label, class_name in enumerate(classes):
-        there = np.flatnonzero(part.labels == label)
-        if len(there) < len(shares):
-            raise DataError(f"task {name!r}: a class must hold at least {len(shares)} texts to be split, "
-                            f"got {len(there)} in {class_name!r}")  # fmt: skip
-        order = np.random.default_rng([seed, label]).permutation(there).tolist()
-        counts = {split: max(1, int(share * len(there))) for split, share in shares.items() if split != "train"}
-        start = 0
-        for split, count in [*counts.items(), ("train", len(there) - sum(counts.values()))]:
-            chosen[split] += order[start : start + count]
-            start += count
-    return {split: part.take(np.array(sorted(rows), dtype=np.int64)) for split, rows in chosen.items()}
+def _drawn_from(name: str, part: Split, classes: tuple[str, ...], parts: Mapping[str, float],
+                seed: int) -> dict[str, Split]:  # fmt: skip
+    rows = shares(name, np.arange(len(part.labels)), part.labels, classes, parts, seed, "texts")
+    return {split: part.take(chosen) for split, chosen in rows.items()}

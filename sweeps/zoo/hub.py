@@ -4,7 +4,6 @@ Reads files and JSON; imports neither torch nor transformers, so that a sweep ca
 """
 
 import json
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 from sweeps.errors import ModelError
 from sweeps.fingerprint import file_digest, fingerprint
+from sweeps.hub import Repository
 from sweeps.types import Model
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TEXTS = ("*.json", "*.txt", "*.model")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 # What sentence-transformers calls the poolings that are offered here.
 _POOLINGS = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last"}
 
@@ -30,26 +29,20 @@ def folder_of(model: Model) -> Path:
     """The folder that a model is loaded from; a hub's files are fetched unless this revision is here already.
 
     Raises:
-        ModelError: for a folder that is not there; whatever the hub's client raises passes through.
+        ModelError: for a folder that is not there or a repository that cannot be had, in one line.
     """
     place = model.source.partition(":")[2]
     if is_folder(place):
         if not (Path(place) / "config.json").is_file() and not (Path(place) / "modules.json").is_file():
             raise ModelError(f"model {model.name!r}: the folder must hold config.json, got {place}")
         return Path(place)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    patterns = [*_TEXTS, *(f"*/{pattern}" for pattern in ("*.json", WEIGHTS[0])), WEIGHTS[0]]
-    try:
-        found = Path(snapshot_download(place, revision=model.revision, allow_patterns=patterns, local_files_only=True))
-        if any(found.glob(WEIGHTS[0])) or any(found.glob(WEIGHTS[1])):
-            return found
-    except LocalEntryNotFoundError:
-        pass
-    found = Path(snapshot_download(place, revision=model.revision, allow_patterns=patterns))
+    repository = Repository(f"model {model.name!r}", place)
+    commit = repository.commit(model.revision)
+    found = repository.fetch(commit, (*_TEXTS, "*/*.json", WEIGHTS[0], f"*/{WEIGHTS[0]}"))
     if not any(found.rglob(WEIGHTS[0])):
-        found = Path(snapshot_download(place, revision=model.revision, allow_patterns=[*patterns, WEIGHTS[1]]))
+        found = repository.fetch(commit, (*_TEXTS, "*/*.json", WEIGHTS[1]))
+    if not (found / "config.json").is_file() and not (found / "modules.json").is_file():
+        raise ModelError(f"model {model.name!r}: {place} must hold config.json, got none; it is no transformers model")
     return found
 
 
@@ -95,27 +88,12 @@ def folder_revision(name: str, folder: Path) -> str:
 
 
 def commit(name: str, place: str, revision: str) -> str:
-    """The hub's commit that a branch or tag stands for now; a commit is taken as it is, without a request.
+    """The hub's commit that a branch or tag stands for; a commit is taken as it is, without a request.
 
     Raises:
         ModelError: when it cannot be known, in one line.
     """
-    if _COMMIT.fullmatch(revision):
-        return revision
-    import httpx
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    wanted = revision or "main"
-    try:
-        return str(HfApi().model_info(place, revision=wanted).sha)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx.HTTPError, OSError) as error:
-        known = try_to_load_from_cache(place, "config.json", revision=wanted) if _looks_like_an_id(place) else None
-        if isinstance(known, str):
-            return Path(known).parent.name
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model {name!r}: {place} must be a folder or a model of the hub, got no answer for revision "
-                         f"{wanted!r}: {line}") from None  # fmt: skip
+    return Repository(f"model {name!r}", place).commit(revision)
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -130,10 +108,6 @@ def tokenizer_digest(folder: Path) -> str:
     files = [path for pattern in ("tokenizer*", "vocab*", "merges*", "special_tokens*", "added_tokens*", "*.model")
              for path in folder.glob(pattern)]  # fmt: skip
     return fingerprint([[path.name, file_digest(path)] for path in sorted(set(files))])
-
-
-def _looks_like_an_id(place: str) -> bool:
-    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", place) is not None
 
 
 def read_json(path: Path) -> Any:

@@ -21,6 +21,7 @@ from sweeps.types import Model, Task
 LOADERS: Mapping[str, str] = {
     "timm": "sweeps.zoo.vision",
     "local-dir": "sweeps.zoo.vision",
+    "hf-hub": "sweeps.zoo.vision",
     "factory": "sweeps.zoo.vision",
     "transformers": "sweeps.zoo.language",
 }

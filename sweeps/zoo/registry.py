@@ -6,6 +6,7 @@
 import json
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -88,6 +89,9 @@ def _named(name: str) -> list[Model]:
         place = name.removeprefix("transformers:")
         called = Path(place).resolve().name if hub.is_folder(place) else place
         return [resolve_entry(ModelEntry(name=called, source=name, group="language"))]
+    if name.startswith("hf-hub:"):
+        called = name.removeprefix("hf-hub:").partition("@")[0]
+        return [resolve_entry(ModelEntry(name=called, source=name, group="timm"))]
     import timm
 
     names = timm.list_pretrained(name) if "*" in name else [name] * _in_timm(name)
@@ -107,7 +111,10 @@ def resolve_entry(entry: ModelEntry) -> Model:
     facts = entry.model_dump(exclude={"path", "args", "revision"})
     kind, _, rest = entry.source.partition(":")
     if kind == "timm" and rest:
-        revision = entry.revision or _timm_revision(rest)
+        revision = entry.revision or _timm_revision(entry, rest)
+    elif kind == "hf-hub" and rest:
+        place, _, asked = rest.partition("@")
+        facts["source"], revision = f"hf-hub:{place}", hub.commit(entry.name, place, entry.revision or asked)
     elif kind == "local-dir" and rest:
         revision = entry.revision or _folder_revision(entry.name, Path(rest))
         facts["parameters"] = facts["parameters"] or _parameters(Path(rest) / "model.safetensors")
@@ -128,17 +135,22 @@ def resolve_entry(entry: ModelEntry) -> Model:
         revision = entry.revision or _factory_revision(entry, rest)
     else:
         raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder>, "
-                          "factory:<module>:<function> or transformers:<hub id or folder>, "
+                          "hf-hub:<id>, factory:<module>:<function> or transformers:<hub id or folder>, "
                           f"got {entry.source!r}")  # fmt: skip
     return Model(path=entry.path, args=entry.args, revision=revision, **facts)
 
 
-def _timm_revision(name: str) -> str:
+def _timm_revision(entry: ModelEntry, name: str) -> str:
+    """The commit of the weights on the hub; timm's version where there are none, or the hub cannot be asked now."""
     import timm
 
     if not _in_timm(name):
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise ConfigError(f"source must name a timm model{did_you_mean(name, known)}")
+    known = timm.models.get_pretrained_cfg(name) if entry.pretrained else None
+    if known is not None and known.hf_hub_id and not known.file:
+        with suppress(ModelError):  # planning needs no network; a model that cannot be had fails as a job
+            return hub.commit(entry.name, known.hf_hub_id, "")
     return f"timm-{timm.__version__}"
 
 

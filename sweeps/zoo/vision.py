@@ -1,4 +1,4 @@
-"""Image models: timm's, folders of its form and user factories, with preprocessing and head found.
+"""Image models: timm's, folders and hub repositories of its form and user factories, with preprocessing and head found.
 
 The only place that calls timm's factories.
 """
@@ -19,9 +19,12 @@ from torch import nn
 
 import sweeps.zoo.mini  # noqa: F401  registers the embedded models with timm
 from sweeps.errors import ModelError
-from sweeps.tasks.load import pixels
+from sweeps.hub import COMMIT, Repository
+from sweeps.tasks.load import LetGo, pixels
 from sweeps.types import Model, Task
 from sweeps.zoo.load import digest
+
+WEIGHTS = ("model.safetensors", "*.safetensors", "pytorch_model.bin", "*.bin")  # of a repository: the first there is
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class VisionModel:
     def examples(self, task: Task, split: str, cache: Path) -> "Pixels":
         """A split, decoded once for all models of this geometry."""
         images, labels = pixels(task, split, self.geometry, cache)
-        return Pixels(_view(images), torch.from_numpy(labels), self)
+        return Pixels(_view(images), torch.from_numpy(labels), self, LetGo(images))
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 [n, side, side, 3] -> float32 [n, 3, side, side], channels last in memory."""
@@ -106,12 +109,15 @@ class Pixels:
     images: torch.Tensor
     labels: torch.Tensor
     model: VisionModel
+    let_go: Callable[[int], None] = lambda count: None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, chosen: slice | torch.Tensor) -> torch.Tensor:
-        return self.model.normalise(self.images[chosen])
+        batch = self.images[chosen]
+        self.let_go(len(batch))
+        return self.model.normalise(batch)
 
     def digests(self) -> torch.Tensor:
         """uint8 [n, 16]: of each example's pixels."""
@@ -159,10 +165,18 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
 def _build(model: Model, classes: int | None) -> nn.Module:
     kind, _, target = model.source.partition(":")
     wanted = {} if classes is None else {"num_classes": classes}
+    given: dict[str, Any] = {"pretrained": model.pretrained, **model.args, **wanted}
     if kind == "timm":
-        return timm.create_model(target, pretrained=model.pretrained, **model.args, **wanted)
+        place = hub_place(target) if model.pretrained else None
+        if place is not None:  # fetched by us, read as a folder
+            given["pretrained_cfg_overlay"] = {"source": "local-dir", "file": str(_fetched(model, place))} | given.get(
+                "pretrained_cfg_overlay", {}
+            )
+        return timm.create_model(target, **given)
+    if kind == "hf-hub":
+        return timm.create_model(f"local-dir:{_fetched(model, target.partition('@')[0])}", **given)
     if kind == "local-dir":
-        return timm.create_model(model.source, pretrained=model.pretrained, **model.args, **wanted)
+        return timm.create_model(model.source, **given)
     return call_factory(model, classes)
 
 
@@ -186,6 +200,25 @@ def call_factory(model: Model, classes: int | None) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {model.name!r}: {target} must return a torch.nn.Module, got {type(module).__name__}")
     return module
+
+
+def hub_place(name: str) -> str | None:
+    """The hub's repository of a timm name's weights; None where they lie elsewhere, or there are none."""
+    known = timm.models.get_pretrained_cfg(name)
+    if known is None or known.file or known.state_dict or known.hf_hub_filename:
+        return None
+    return known.hf_hub_id or None
+
+
+def _fetched(model: Model, place: str) -> Path:
+    """The folder with a timm model's configuration and weights, safetensors before pickles."""
+    repository = Repository(f"model {model.name!r}", place)
+    commit = repository.commit(model.revision if COMMIT.fullmatch(model.revision) else "")
+    for weights in WEIGHTS:
+        folder = repository.fetch(commit, ("config.json", weights))
+        if any(folder.glob(weights)):
+            return folder
+    raise ModelError(f"model {model.name!r}: {place} must hold {' or '.join(WEIGHTS)}, got none; it is no timm model")
 
 
 def find_head(module: nn.Module, classes: int | None = None) -> nn.Module | None:

@@ -77,5 +77,6 @@ def jsonl(path: Path, count: int = 60, seed: int = 0, classes: int = 3) -> Path:
     """The same as a file of JSON lines with the columns text, label and second."""
     texts, labels = sentences(count, seed, classes)
     rows = ({"text": text, "label": label, "second": text[::-1]} for text, label in zip(texts, labels, strict=True))
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path

@@ -33,7 +33,8 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "tasks", "zoo pretrain"]
+VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "zoo pretrain", "tasks",
+         "tasks prepare"]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -164,11 +165,22 @@ def test_bad_sql_is_one_line(out):
 
 
 def test_failed_jobs_exit_1(two_tasks, tmp_path):
-    (two_tasks / "first" / "train" / "class_0" / "000.png").write_bytes(b"nothing")
+    for index in range(3):
+        (two_tasks / "first" / "train" / "class_0" / f"00{index}.png").write_bytes(b"nothing")
     sweep = write_toml(tmp_path / "tiny.toml", tiny_config(two_tasks))
     result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline")
     assert result.exit_code == 1
     assert "000.png" in result.output
+
+
+def test_what_is_left_out_of_a_task_is_said_by_plan_and_run(two_tasks, tmp_path):
+    (two_tasks / "first" / "train" / "class_0" / "000.png").write_bytes(b"nothing")
+    sweep = write_toml(tmp_path / "tiny.toml", tiny_config(two_tasks, search=None))
+    note = "note: task 'first': 1 image left out that cannot be decoded: train/class_0/000.png (cannot identify"
+    assert note in call("plan", str(sweep), "--out", str(tmp_path / "out")).output
+    result = call("run", str(sweep), "--out", str(tmp_path / "out"), "--executor", "inline")
+    assert result.exit_code == 0
+    assert note in result.output
 
 
 def test_set_overrides_a_key(sweep, tmp_path):

@@ -13,7 +13,7 @@ from sweeps.jobs.context import Context
 from sweeps.jobs.score import SAMPLES
 from sweeps.jobs.score import run as score
 from sweeps.settings import ModelEntry, TaskEntry
-from sweeps.tasks.registry import from_folder
+from sweeps.tasks.registry import from_images
 from sweeps.types import Job
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
@@ -41,7 +41,7 @@ def context(tmp_path):
 
 @pytest.fixture
 def task(tmp_path):
-    return from_folder(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
+    return from_images(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
 
 
 def test_features_are_what_enters_the_head(context, task):
@@ -74,7 +74,7 @@ def test_normalisation_is_timm_s(context, task):
     loaded = load(tiny(), view={"image_size": 16})
     examples = context.examples(task, "val", loaded)
     path = sorted(
-        (draw_path := __import__("pathlib").Path(task.source.removeprefix("folder:")) / "val" / "class_0").iterdir()
+        (draw_path := __import__("pathlib").Path(task.source.removeprefix("path:")) / "val" / "class_0").iterdir()
     )[0]
     own = timm.data.create_transform(input_size=(3, 16, 16), crop_pct=loaded.geometry.crop_pct,
                                      interpolation=loaded.geometry.interpolation)(Image.open(path))  # fmt: skip
@@ -183,7 +183,7 @@ def test_a_proxy_without_influences_has_no_interval(context, task):
 
 
 def test_a_reference_task_is_seen_through_the_same_model(context, task, tmp_path):
-    other = from_folder(TaskEntry(name="other", path=str(draw_folder(tmp_path / "o", classes=2, seed=1))), seed=0)
+    other = from_images(TaskEntry(name="other", path=str(draw_folder(tmp_path / "o", classes=2, seed=1))), seed=0)
     row = score(scoring(task, "otce", reference=other), context)["scores"][0]
     splits = [embed.probes(embed.embed_job(tiny(), one, {"batch": 8, "image_size": 16}), context)["train"]
               for one in (task, other)]  # fmt: skip

@@ -15,7 +15,7 @@ from sweeps.jobs.task2vec import run as embed_task
 from sweeps.run import plan, run
 from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
-from sweeps.tasks.registry import from_folder
+from sweeps.tasks.registry import from_images
 from sweeps.types import Job
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
@@ -52,7 +52,7 @@ def context(tmp_path):
 
 @pytest.fixture
 def task(tmp_path):
-    return from_folder(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
+    return from_images(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_the_information_of_the_body_with_a_head_fitted_to_the_task(context, tas
 
 @pytest.mark.parametrize("method", [{"draws": 1}, {"method": "variational", "steps": 5}])
 def test_the_same_numbers_from_every_worker_and_every_time(tmp_path, context, task, method):
-    other = from_folder(TaskEntry(name="u", path=str(draw_folder(tmp_path / "u", classes=4, seed=1))), seed=0)
+    other = from_images(TaskEntry(name="u", path=str(draw_folder(tmp_path / "u", classes=4, seed=1))), seed=0)
     first = units(task, context, **method)
     elsewhere = units(other, context, **method)
     assert (units(task, context, **method) == first).all()

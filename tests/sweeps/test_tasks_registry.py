@@ -9,8 +9,9 @@ from PIL import Image
 from sweeps.config import parse
 from sweeps.errors import ConfigError, DataError
 from sweeps.settings import TaskEntry
+from sweeps.tasks.albums import read
 from sweeps.tasks.load import pixels
-from sweeps.tasks.registry import embedded, from_folder, list_folder, resolve
+from sweeps.tasks.registry import embedded, from_images, resolve
 from sweeps.zoo.vision import Geometry
 from tests.conftest import draw_folder
 
@@ -22,37 +23,39 @@ def entry(folder) -> TaskEntry:
 
 
 def test_ready_made_splits(tmp_path):
-    task = from_folder(entry(draw_folder(tmp_path / "t")), seed=0)
+    task = from_images(entry(draw_folder(tmp_path / "t")), seed=0)
     assert task.classes == ("class_0", "class_1", "class_2")
     assert task.sizes == {"train": 36, "val": 18, "test": 18}
 
 
+def files(folder, seed=0) -> dict[str, list[str]]:
+    """The files of each split."""
+    found = read("t", {"path": str(folder)}, seed)
+    return {split: [found.gallery.name(row) for row in rows] for split, rows in found.rows.items()}
+
+
 def test_one_folder_is_split_from_the_seed(tmp_path):
-    draw_folder(tmp_path / "t", sizes={"all": 20})
-    listing, classes = list_folder("t", tmp_path / "t" / "all", seed=0)
-    assert len(classes) == 3
+    folder = draw_folder(tmp_path / "t", sizes={"all": 20}) / "all"
+    listing = files(folder)
     assert {split: len(rows) for split, rows in listing.items()} == {"val": 9, "test": 15, "train": 36}
-    files = [path for rows in listing.values() for path, _ in rows]
-    assert len(set(files)) == 60
-    again, _ = list_folder("t", tmp_path / "t" / "all", seed=0)
-    other, _ = list_folder("t", tmp_path / "t" / "all", seed=1)
-    assert again == listing
-    assert other != listing
+    assert len({path for rows in listing.values() for path in rows}) == 60
+    assert files(folder) == listing
+    assert files(folder, seed=1) != listing
 
 
 def test_val_is_drawn_from_train_when_absent(tmp_path):
     draw_folder(tmp_path / "t", sizes={"train": 10, "test": 4})
-    task = from_folder(entry(tmp_path / "t"), seed=0)
+    task = from_images(entry(tmp_path / "t"), seed=0)
     assert task.sizes == {"train": 24, "val": 6, "test": 12}
 
 
 def test_revision_follows_the_content_and_not_the_place(tmp_path):
     draw_folder(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    one, two = (from_folder(entry(tmp_path / name), seed=0) for name in "ab")
+    one, two = (from_images(entry(tmp_path / name), seed=0) for name in "ab")
     assert one.content == two.content
     Image.new("RGB", (4, 4)).save(tmp_path / "b" / "train" / "class_0" / "000.png")
-    assert from_folder(entry(tmp_path / "b"), seed=0).content != one.content
+    assert from_images(entry(tmp_path / "b"), seed=0).content != one.content
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_revision_follows_the_content_and_not_the_place(tmp_path):
 def test_faults_are_one_clear_line(tmp_path, spoil, says):
     spoil(draw_folder(tmp_path / "t"))
     with pytest.raises(DataError, match=says) as caught:
-        from_folder(entry(tmp_path / "t"), seed=0)
+        from_images(entry(tmp_path / "t"), seed=0)
     assert len(str(caught.value).splitlines()) == 1
     assert "'mine'" in str(caught.value)
 
@@ -94,7 +97,7 @@ def test_unknown_names_get_a_hint():
 
 
 def test_pixels_are_decoded_once_and_mapped(tmp_path):
-    task = from_folder(entry(draw_folder(tmp_path / "t", side=16)), seed=0)
+    task = from_images(entry(draw_folder(tmp_path / "t", side=16)), seed=0)
     images, labels = pixels(task, "val", GEOMETRY, tmp_path / "cache")
     assert images.shape == (18, 16, 16, 3)
     assert isinstance(images, np.memmap)
@@ -104,24 +107,3 @@ def test_pixels_are_decoded_once_and_mapped(tmp_path):
     assert labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     shutil.rmtree(tmp_path / "t")  # a second read needs no files
     assert np.array_equal(pixels(task, "val", GEOMETRY, tmp_path / "cache")[0], images)
-
-
-def test_odd_images_become_rgb(tmp_path):
-    folder = draw_folder(tmp_path / "t", side=16)
-    target = folder / "train" / "class_0"
-    Image.new("L", (20, 30), 128).save(target / "000.png")
-    Image.new("CMYK", (16, 16)).save(target / "odd.jpg")
-    Image.new("RGBA", (1, 1), (255, 0, 0, 10)).save(target / "pixel.png")
-    Image.new("P", (16, 16)).save(target / "animated.gif", save_all=True, append_images=[Image.new("P", (16, 16), 1)])
-    task = from_folder(entry(folder), seed=0)
-    images, _ = pixels(task, "train", GEOMETRY, tmp_path / "cache")
-    assert images.shape == (39, 16, 16, 3)
-
-
-def test_corrupt_image_names_the_file(tmp_path):
-    folder = draw_folder(tmp_path / "t")
-    (folder / "val" / "class_0" / "000.png").write_bytes(b"\x89PNG not an image")
-    task = from_folder(entry(folder), seed=0)
-    with pytest.raises(DataError, match=r"every image must decode, got .*000\.png"):
-        pixels(task, "val", GEOMETRY, tmp_path / "cache")
-    assert not list((tmp_path / "cache").rglob("*.npy"))

@@ -147,7 +147,7 @@ def test_entries_that_say_too_much_or_too_little():
     for more, says in (
         ({}, "either path or dataset must be given, got neither"),
         ({"path": "a", "dataset": "b"}, "either path or dataset must be given, got both"),
-        ({"path": "a", "pair": "b"}, "text must name the column of the texts, got pair without it"),
+        ({"path": "a", "pair": "b"}, r"text \(or image\) must name a column, got pair without it"),
         ({"path": "a", "text": "t", "split": "s", "splits": {"train": "x"}}, "must not both be given"),
         ({"path": "a", "text": "t", "splits": {"dev": "x"}}, "splits.dev"),
     ):

@@ -1,0 +1,45 @@
+"""The names of the splits, and how examples that come without are split. Knows nothing about what they are."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from sweeps.errors import DataError
+
+SPLITS = ("train", "val", "test")
+SHARES = {"train": 0.6, "val": 0.15, "test": 0.25}  # of examples that come without splits
+ALIASES = {"training": "train", "validation": "val", "valid": "val", "dev": "val", "testing": "test"}
+
+Rows = npt.NDArray[np.int64]
+
+
+def shares(name: str, rows: Rows, labels: Rows, classes: tuple[str, ...], parts: Mapping[str, float], seed: int,
+           what: str) -> dict[str, Rows]:  # fmt: skip
+    """Split every class by the same shares, at least one example each, in an order drawn from the seed.
+
+    Args:
+        name: of the task, for messages.
+        rows: [n] the examples, rising.
+        labels: of all examples there are; ``rows`` index it.
+        classes: their names in label order.
+        parts: split -> share, train among them.
+        seed: of the order.
+        what: the examples are called, in messages.
+
+    Raises:
+        DataError: for a class of fewer examples than splits.
+    """
+    chosen: dict[str, list[int]] = {split: [] for split in parts}
+    for label, class_name in enumerate(classes):
+        there = rows[labels[rows] == label]
+        if len(there) < len(parts):
+            raise DataError(f"task {name!r}: a class must hold at least {len(parts)} {what} to be split, "
+                            f"got {len(there)} in {class_name!r}")  # fmt: skip
+        order = np.random.default_rng([seed, label]).permutation(there).tolist()
+        counts = {split: max(1, int(share * len(there))) for split, share in parts.items() if split != "train"}
+        start = 0
+        for split, count in [*counts.items(), ("train", len(there) - sum(counts.values()))]:
+            chosen[split] += order[start : start + count]
+            start += count
+    return {split: np.array(sorted(found), dtype=np.int64) for split, found in chosen.items()}
