@@ -31,6 +31,7 @@ console, errors = Console(), Console(stderr=True)
 Sweep = Annotated[Path, typer.Argument(help="TOML file that says what to sweep.", show_default=False)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. Default: out/<name of the sweep>.")]
 Folder = Annotated[Path, typer.Option("--out", "-o", help="Output folder of a sweep.")]
+Named = Annotated[str | None, typer.Option("--zoo", help="needle46, a zoo's file, or a folder of checkpoints.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override one key: --set finetune.steps=20. May be repeated.")]
 
 
@@ -256,24 +257,46 @@ def export(out: Folder, csv: Annotated[Path, typer.Option("--csv", help="Folder 
 
 @zoo_app.callback()
 @_guard
-def zoo(context: typer.Context) -> None:
-    """List the embedded models with their facts; any timm name, local-dir: folder or factory can be named too.
+def zoo(context: typer.Context, zoo: Named = None) -> None:
+    """List a zoo with its facts: the embedded models, or those of --zoo. Any timm name can be named in a sweep, too.
 
-    Example: `sweeps zoo`
+    Example: `sweeps zoo --zoo modern46`
     """
     if context.invoked_subcommand is not None:
         return
-    from sweeps.zoo.registry import embedded
+    from sweeps.zoo.check import facts_table, show_substitutes
+    from sweeps.zoo.registry import embedded, listed
 
-    table = Table(
-        "model", "group", "parameters", "dim", "upstream", "upstream accuracy", "licence", box=None, pad_edge=False
-    )
-    table.columns[0].no_wrap = True
-    for model in embedded().values():
-        accuracy = "" if model.upstream_accuracy is None else f"{model.upstream_accuracy:.3f}"
-        table.add_row(model.name, model.group, f"{model.parameters:,}", str(model.dim), model.upstream or "", accuracy,
-                      model.licence or "")  # fmt: skip
-    console.print(table)
+    models = list(embedded().values()) if zoo is None else listed(zoo)
+    console.print(facts_table(models))
+    show_substitutes(console, models)
+
+
+@zoo_app.command()
+@_guard
+def check(
+    zoo: Named = None,
+    loading: Annotated[bool, typer.Option("--load/--no-load", help="Load what is on this disk.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Whether the models of a zoo can be loaded here: local, cached, bytes to download, substitute, or why not.
+
+    Example: `sweeps zoo check --zoo needle46`
+    """
+    import json
+
+    from sweeps.zoo.check import check as standings
+    from sweeps.zoo.check import show
+    from sweeps.zoo.registry import embedded, listed
+
+    models = list(embedded().values()) if zoo is None else listed(zoo)
+    found = list(standings(models, loading=loading))
+    if as_json:
+        print(json.dumps([each.row for each in found]))
+    else:
+        show(console, found)
+    if any(each.state == "cannot" for each in found):
+        raise typer.Exit(1)
 
 
 @zoo_app.command()

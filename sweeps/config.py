@@ -1,13 +1,15 @@
-"""SweepConfig and load(): what to sweep. The only place that reads TOML; knows no model and no task.
+"""SweepConfig and load(): what to sweep, and of which zoo. The only place that reads TOML; knows no model and no task.
 
 All faults of a file are reported at once, each with its dotted path and, for a misspelt key, the nearest right one.
 """
 
+import json
+import sysconfig
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -33,8 +35,15 @@ from sweeps.settings import (
     Search,
     Task2Vec,
     TaskEntry,
+    Zoo,
 )
 from taskrel.proxies import PROXIES
+
+# Where zoos lie that are asked for by name: in a working copy, and where an installation puts its data.
+SHELVES = (
+    Path(__file__).parents[1] / "ray_configs" / "zoos",
+    Path(sysconfig.get_path("data")) / "share" / "sweeps" / "zoos",
+)
 
 
 def _default_proxies() -> dict[str, dict[str, Any]]:
@@ -45,11 +54,14 @@ def _default_proxies() -> dict[str, dict[str, Any]]:
 class SweepConfig(Frozen):
     """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged.
 
-    ``data`` is the folder of prepared tasks, such as ``vtab1k``.
+    ``data`` is the folder of prepared tasks, such as ``vtab1k``. ``zoo`` names where some of the models came from: they
+    are among ``model`` and ``models``. Of all models, those are swept whose facts meet ``where``.
     """
 
     name: str
     seed: int = 0
+    zoo: str | None = None
+    where: str | None = None
     models: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     data: str | None = None
@@ -88,7 +100,7 @@ class SweepConfig(Frozen):
     @model_validator(mode="after")
     def _something_to_do(self) -> "SweepConfig":
         if not (self.models or self.model):
-            raise ValueError("models must name at least one model, got none")
+            raise ValueError("models must name at least one model, got none; or zoo a zoo")
         if not (self.tasks or self.task):
             raise ValueError("tasks must name at least one task, got none")
         if self.search and not self.finetune:
@@ -109,37 +121,91 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: with every fault of the file, one per line.
     """
     path = Path(path)
-    return parse(read(path, overrides), str(path))
-
-
-def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """What a TOML file says, overrides put in, with its folders found from where it lies.
-
-    Raises:
-        ConfigError: when it cannot be read, or an override is none.
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"the sweep file must be readable, got {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} must be valid TOML, got: {error}") from None
+    data = _toml(path, "the sweep file")
     for override in overrides:
         override_key(data, override)
     if isinstance(data.get("data"), str):
         data["data"] = str((path.parent / data["data"]).resolve())
+    _place(data, path.parent)
+    if isinstance(data.get("zoo"), str):
+        found = zoo(data["zoo"], path.parent)
+        data["models"] = [*found.models, *data.get("models", [])]
+        data["model"] = [*(entry.model_dump(exclude_unset=True) for entry in found.model), *data.get("model", [])]
+        if found.pools:
+            data.setdefault("pools", {name: pool.model_dump() for name, pool in found.pools.items()})
+    return parse(data, str(path))
+
+
+def zoo(name: str, folder: Path = Path()) -> Zoo:
+    """The zoo of a name, a TOML file or a folder of checkpoints.
+
+    Args:
+        name: one of those shipped, or a path.
+        folder: that a relative path starts from.
+
+    Raises:
+        ConfigError: for a zoo that is not there, with every fault of its file, or for a folder without checkpoints.
+    """
+    shipped = {path.stem: path for shelf in SHELVES for path in sorted(shelf.glob("*.toml"))}
+    path = shipped.get(name, (folder / name).resolve())
+    if path.is_dir():
+        return _checkpoints(path)
+    if not path.is_file():
+        raise ConfigError(f"zoo must name a shipped zoo, a .toml file or a folder of checkpoints"
+                          f"{did_you_mean(name, shipped)}")  # fmt: skip
+    data = _toml(path, "the zoo")
+    _place(data, path.parent)
+    return _checked(Zoo, data, str(path))
+
+
+def _checkpoints(folder: Path) -> Zoo:
+    """Every folder inside that holds a model of timm's or transformers' form."""
+    insides = sorted(path for path in folder.iterdir() if path.is_dir())
+    entries = [entry for inside in insides if (entry := checkpoint(inside)) is not None]
+    if not entries:
+        raise ConfigError(f"a folder that is a zoo must hold folders with a config.json of timm or transformers, "
+                          f"got none in {folder}")  # fmt: skip
+    return Zoo(model=tuple(entries), summary=f"checkpoints in {folder}")
+
+
+def checkpoint(folder: Path) -> ModelEntry | None:
+    """The model of timm's or transformers' form that a folder holds; None without any.
+
+    Raises:
+        ConfigError: for a config.json that is none.
+    """
+    try:
+        stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        stated = {"model_type": "sentence-transformers"} if (folder / "modules.json").is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}/config.json must be readable JSON, got: {error}") from None
+    kind = "local-dir" if "architecture" in stated else "transformers" if "model_type" in stated else None
+    return None if kind is None else ModelEntry(name=folder.name, source=f"{kind}:{folder}")
+
+
+def _toml(path: Path, thing: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{thing} must be readable, got {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be valid TOML, got: {error}") from None
+
+
+def _place(data: Mapping[str, Any], folder: Path) -> None:
+    """Paths of entries are read from the folder of their file."""
     for entry in [*_tables(data, "model"), *_tables(data, "task")]:
         if isinstance(entry.get("path"), str):
-            entry["path"] = str((path.parent / entry["path"]).resolve())
+            entry["path"] = str((folder / entry["path"]).resolve())
         for key in entry.keys() & {"source", "dataset"}:
-            entry[key] = _placed(entry[key], path.parent)
-    return data
+            entry[key] = _placed(entry[key], folder)
 
 
 def _placed(source: Any, folder: Path) -> Any:
     """A source with its folder, if it names one, read from the sweep file's own; an id of the hub stays what it is."""
     kind, colon, rest = str(source).rpartition(":")
-    if not isinstance(source, str) or kind not in ("", "local-dir", "transformers"):
+    if not isinstance(source, str) or kind not in ("", "local-dir", "transformers", "tf-hub"):
         return source
     place = (folder / rest).resolve()
     local = kind == "local-dir" or rest.startswith((".", "/")) or place.is_dir()
@@ -152,10 +218,17 @@ def parse(data: Mapping[str, Any], where: str = "config") -> SweepConfig:
     Raises:
         ConfigError: with every fault, one per line.
     """
+    return _checked(SweepConfig, data, where)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def _checked(form: type[M], data: Mapping[str, Any], where: str) -> M:
     try:
-        return SweepConfig.model_validate(data)
+        return form.model_validate(data)
     except ValidationError as error:
-        lines = [_fault(item) for item in error.errors()]
+        lines = [_fault(form, item) for item in error.errors()]
         raise ConfigError(f"{where}: " + f"\n{where}: ".join(lines)) from None
 
 
@@ -181,10 +254,10 @@ def override_key(data: dict[str, Any], override: str) -> None:
     data[last] = value
 
 
-def _fault(item: Any) -> str:
+def _fault(form: type[BaseModel], item: Any) -> str:
     dotted = ".".join(str(part) for part in item["loc"]) or "the file"
     if item["type"] == "extra_forbidden":
-        return f"{dotted} must be a known key{did_you_mean(str(item['loc'][-1]), _keys(item['loc'][:-1]))}"
+        return f"{dotted} must be a known key{did_you_mean(str(item['loc'][-1]), _keys(form, item['loc'][:-1]))}"
     if item["type"] == "missing":
         return f"{dotted} must be given, got nothing"
     message = item["msg"].removeprefix("Value error, ")
@@ -193,8 +266,8 @@ def _fault(item: Any) -> str:
     return f"{dotted}: {message[0].lower()}{message[1:]}, got {item['input']!r}"
 
 
-def _keys(location: Iterable[Any]) -> list[str]:
-    model: Any = SweepConfig
+def _keys(form: type[BaseModel], location: Iterable[Any]) -> list[str]:
+    model: Any = form
     for part in location:
         if isinstance(part, str) and hasattr(model, "model_fields") and part in model.model_fields:
             model = _inner(model.model_fields[part].annotation)

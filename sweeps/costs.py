@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from sweeps.config import SweepConfig
+from sweeps.settings import VIEWS
 from sweeps.types import Job, Model, Row, Task
 
 EVALUATED = 3  # training one example costs about as much as this many forward passes
@@ -92,6 +93,7 @@ def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[
 
 def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the decoded images: three bytes a pixel, once per input size."""
-    sides = {config.embed.image_size or model.input_size or 224 for model in models if model.modality == "image"}
-    images = sum(sum(task.sizes.values()) for task in tasks if task.modality == "image")
-    return sum(3 * side * side * images for side in sides)
+    decoded = {(config.embed.image_size or model.input_size or 224, task.name): sum(task.sizes.values())
+               for model in models for task in tasks
+               if model.modality == task.modality and "image_size" in VIEWS[task.modality]}  # fmt: skip
+    return sum(3 * side * side * images for (side, _), images in decoded.items())

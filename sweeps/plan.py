@@ -12,6 +12,8 @@ from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
 
+PROBED = ("image",)  # through whose models gradients of single examples are taken for Task2Vec
+
 
 def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
     """The jobs that are known before anything is measured: embed, score and fine-tune every model on every task.
@@ -32,7 +34,7 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
         jobs += bounds(config, config.bound, models, by_name)
     if config.head2toe is not None:
         jobs += [_head2toe(config, config.head2toe, model, task) for model, task in pairs(models, tasks)
-                 if model.modality == "image"]  # fmt: skip
+                 if model.modality in PROBED]  # fmt: skip
     return tuple({job.id: job for job in jobs}.values())
 
 
@@ -109,9 +111,10 @@ def task_embeddings(config: SweepConfig, models: Sequence[Model], tasks: Sequenc
     by_name, asked = {model.name: model for model in models}, config.task2vec
     if asked.probe not in by_name:
         raise ConfigError(f"task2vec.probe must be a model of the sweep{did_you_mean(asked.probe, by_name)}")
-    if by_name[asked.probe].modality != "image":
-        raise ConfigError(f"task2vec.probe must be a model of images, got {asked.probe!r}")
-    return [_task2vec(config, asked, by_name[asked.probe], task) for task in tasks if task.modality == "image"]
+    probe = by_name[asked.probe]
+    if probe.modality not in PROBED:
+        raise ConfigError(f"task2vec.probe must be a model of {' or '.join(PROBED)}s, got {asked.probe!r}")
+    return [_task2vec(config, asked, probe, task) for _, task in pairs([probe], tasks)]
 
 
 def _task2vec(config: SweepConfig, asked: Task2Vec, probe: Model, task: Task) -> Job:

@@ -31,8 +31,10 @@ class Frozen(BaseModel):
 
 
 class ModelEntry(Frozen):
-    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder, a factory function, or a
-    language model, ``transformers:<hub id or folder>``.
+    """A model that no registry knows: a timm name with options, a ``local-dir:`` folder, a factory function, a
+    language model (``transformers:<hub id or folder>``), ``tf-hub:<handle or folder>`` or ``torchvision:<name>``.
+
+    ``substitute``: why this is not the model that the name says, shown wherever the model is.
     """
 
     name: str
@@ -45,11 +47,13 @@ class ModelEntry(Frozen):
     family: str | None = None
     parameters: PositiveInt | None = None
     dim: PositiveInt | None = None
+    input_size: PositiveInt | None = None
     upstream: str | None = None
     upstream_size: PositiveInt | None = None
     upstream_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
     released: PositiveFloat | None = None
     licence: str | None = None
+    substitute: str | None = None
     summary: str = ""
 
 
@@ -100,13 +104,15 @@ class Embed(Frozen):
     became of their task; their features then differ from new ones in the sixth digit or later.
 
     Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
-    ``layers`` which hidden states, ``max_tokens`` where it is cut (None: what the model reads, at most 512).
+    ``max_tokens`` where it is cut (None: what the model reads, at most 512), and ``layers`` which hidden states: the
+    last layer's, the mean over layers, or those of the layer that suits the training split best by LogME. Fine-tuning
+    reads the last layer in place of the best: it trains them all.
     """
 
     batch: PositiveInt = 64
     image_size: PositiveInt | None = None
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
-    layers: Literal["last", "mean"] = "last"
+    layers: Literal["last", "mean", "best"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
     reuse: bool = False
 
@@ -202,7 +208,7 @@ class Search(Range):
 
     def range(self, modality: str) -> tuple[float, float]:
         """The least and the greatest learning rate searched on tasks of a modality."""
-        place = self if modality == "image" else self.text
+        place = {"image": self, "text": self.text}[modality]
         return place.low, place.high
 
 
@@ -336,6 +342,21 @@ class Pool(Frozen):
 
 def _at_most(value: int | None, limit: int | None) -> bool:
     return limit is None or (value is not None and value <= limit)
+
+
+class Zoo(Frozen):
+    """A file of models, in the form in which a sweep file gives them, and the pools that they are judged in."""
+
+    summary: str = ""
+    models: tuple[str, ...] = ()
+    model: tuple[ModelEntry, ...] = ()
+    pools: dict[str, Pool] = {}
+
+    @model_validator(mode="after")
+    def _something_in_it(self) -> Self:
+        if not (self.models or self.model):
+            raise ValueError("a zoo must hold at least one model, got none")
+        return self
 
 
 class Regret(Frozen):

@@ -39,7 +39,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "features": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("dim", _INT), ("parameters", _INT), ("head_classes", _INT),
-        ("train", _INT), ("val", _INT), ("reused", _INT), ("input_size", _INT), ("bytes", _INT), ("seconds", _REAL),
+        ("train", _INT), ("val", _INT), ("reused", _INT), ("input_size", _INT), ("layer", _INT), ("bytes", _INT),
+        ("seconds", _REAL),
         ("images_per_second", _REAL),
     ],
     "scores": [
@@ -85,7 +86,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("model", _TEXT), ("source", _TEXT), ("group", _TEXT), ("family", _TEXT), ("parameters", _INT), ("dim", _INT),
         ("input_size", _INT), ("upstream", _TEXT), ("upstream_size", _INT), ("upstream_accuracy", _REAL),
         ("released", _REAL), ("pretrained", _BOOL), ("licence", _TEXT), ("revision", _TEXT), ("summary", _TEXT),
-        ("modality", _TEXT),
+        ("modality", _TEXT), ("substitute", _TEXT),
     ],
     "tasks": [
         ("task", _TEXT), ("source", _TEXT), ("group", _TEXT), ("classes", _INT), ("train", _INT), ("val", _INT),

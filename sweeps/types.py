@@ -14,10 +14,11 @@ Row = dict[str, Any]
 class Model:
     """One entry of the zoo: where it comes from, what it is, and the facts that selection may use.
 
-    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``hf-hub:<id>``,
-    ``factory:<module>:<function>`` and ``transformers:<hub id or folder>``. ``revision`` names the content of the
-    weights (hash of the file, or the hub's commit). ``modality`` says what it reads, "image" or "text": it meets the
-    tasks of the same.
+    ``source`` is one of ``timm:<timm name>``, ``local-dir:<folder>``, ``hf-hub:<id>``, ``torchvision:<name>``,
+    ``tf-hub:<handle or folder>``, ``factory:<module>:<function>`` and ``transformers:<hub id or folder>``.
+    ``revision`` names the content of the weights (hash of the file, or the hub's commit). ``modality`` says what it
+    reads, "image" or "text": it meets the tasks of the same. ``substitute`` says why this is not the model that the
+    name says, where it is not.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Model:
     upstream_accuracy: float | None = None
     released: float | None = None
     licence: str | None = None
+    substitute: str | None = None
     summary: str = ""
     modality: str = "image"
 
@@ -43,7 +45,8 @@ class Model:
     def content(self) -> dict[str, Any]:
         """What can change a number: name, source, arguments, weights. Facts and folders cannot."""
         kind, _, place = self.source.partition(":")
-        source = kind if kind == "local-dir" or (kind == "transformers" and place.startswith("/")) else self.source
+        local = kind == "local-dir" or (kind in ("transformers", "tf-hub") and place.startswith("/"))
+        source = kind if local else self.source
         return {
             "name": self.name,
             "source": source,

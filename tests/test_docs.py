@@ -81,3 +81,29 @@ def test_every_key_of_these_sections_is_on_the_page_of_configuration(section):
         assert any(
             f"`{section}.{key}`" in line or f"`.{key}`" in line or f"`{section}.{key}." in line for line in lines
         )
+
+
+def test_the_zoos_on_the_page_of_models_are_read(tmp_path):
+    from sweeps.config import SHELVES, load, zoo
+
+    page = (ROOT / "docs" / "models-and-tasks.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (sweep,) = [block for block in blocks if "zoo =" in block]
+    (own,) = [block for block in blocks if "summary =" in block]
+    (tmp_path / "s.toml").write_text(sweep)
+    (tmp_path / "z.toml").write_text(own)
+    assert len(load(tmp_path / "s.toml").model) == 46
+    found = zoo("z.toml", tmp_path)
+    assert found.model[0].source == f"local-dir:{tmp_path / 'checkpoints' / 'our_net'}"
+    shipped = {path.stem for path in SHELVES[0].glob("*.toml")}
+    assert {name for name in shipped if f"| `{name}` |" in page} == shipped
+
+
+def test_the_networks_on_the_page_of_models_are_all_there_are():
+    from sweeps.zoo.networks import NETWORKS
+
+    page = (ROOT / "docs" / "models-and-tasks.md").read_text(encoding="utf-8")
+    named = set()
+    for first, *more in re.findall(r"`((?:slim|vtab|bit)/\w+)`(?:, `(_\d+)`)?(?:, `(_\d+)`)?", page):
+        named |= {first, *(re.sub(r"_\d+$", end, first) for end in more if end)}
+    assert named == set(NETWORKS)

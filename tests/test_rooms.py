@@ -61,6 +61,25 @@ def test_one_broad_except_in_the_system():
     assert {place.split(":")[0] for place in broad} <= {"sweeps/cluster/worker.py", "sweeps/zoo/load.py"}
 
 
+def kinds_told_apart(path: Path) -> list[int]:
+    """Lines that compare a modality with a name of one."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        and any(getattr(side, "attr", getattr(side, "id", "")) == "modality" for side in (node.left, *node.comparators))
+        and any(isinstance(side, ast.Constant) for side in (node.left, *node.comparators))
+    ]
+
+
+def test_images_and_texts_are_told_apart_by_loaders_and_the_recipe_alone(tmp_path):
+    """One code path above the loader: who needs to know looks it up in a table, or asks whether two are the same."""
+    (tmp_path / "x.py").write_text("def f(model):\n    return model.modality == 'text'\n")
+    assert kinds_told_apart(tmp_path / "x.py") == [2]
+    guilty = {path.relative_to(ROOT).as_posix() for path in SOURCES if kinds_told_apart(path)}
+    assert {name for name in guilty if not name.startswith("sweeps/zoo/")} <= {"sweeps/settings.py"}
+
+
 def test_nothing_pickled_is_loaded():
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")

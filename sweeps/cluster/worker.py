@@ -79,13 +79,15 @@ class Worker:
         """Take a trial to its next evaluation, or to its end. A job that was not the last one starts afresh."""
         if job.kind != "trial":  # only a fine-tuning is looked at on its way
             return self.run(job, attempt)
-        if self._open is None or self._open[0] != job.id:
-            from sweeps.jobs.finetune import advance
-
-            self.drop()
-            self._open = (job.id, advance(job, self.context), _Clock())
-        _, stages, clock = self._open
+        clock = _Clock()
         try:
+            if self._open is None or self._open[0] != job.id:
+                from sweeps.jobs.finetune import advance
+
+                self.drop()
+                self.context.prepare(job.model)
+                self._open = (job.id, advance(job, self.context), _Clock())
+            _, stages, clock = self._open
             return next(stages)
         except StopIteration as end:
             self._open = None

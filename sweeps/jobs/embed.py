@@ -5,9 +5,10 @@ it has none, and the pooled tokens of a text; the source head's probabilities co
 safetensors file, named by the job.
 """
 
+import math
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from sweeps.jobs.context import Context
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED
 from sweeps.zoo.load import Examples, Loaded
-from taskrel.types import Probe
+from taskrel.proxies import PROXIES
+from taskrel.types import CannotScore, Probe
 
 SPLITS = ("train", "val")  # proxies never see the test split
 
@@ -64,8 +66,10 @@ def materialise(job: Job, context: Context) -> Row:
     """Run the forward pass over the splits and write the feature file, whole or not at all."""
     loaded = context.model(job.model, classes=None, settings=job.settings)
     path = feature_file(job, context)
-    known = Known(path, job) if job.settings.get("reuse") else None
+    # What was kept of a model of which one layer is chosen task by task may be another layer.
+    known = Known(path, job) if job.settings.get("reuse") and loaded.layers == 1 else None
     tensors: dict[str, torch.Tensor] = {}
+    layer: int | None = None
     for split in SPLITS:
         examples = context.examples(job.task, split, loaded)
         if known is None:
@@ -73,6 +77,10 @@ def materialise(job: Job, context: Context) -> Row:
         else:
             tensors[f"{split}.digests"] = digests = examples.digests()
             features, probabilities = known.completed(loaded, examples, digests, job.settings["batch"])
+        if loaded.layers > 1:
+            parts = features.chunk(loaded.layers, dim=1)
+            layer = best_layer(parts, examples.labels) if layer is None else layer  # the training split comes first
+            features = parts[layer].contiguous()
         tensors[f"{split}.features"], tensors[f"{split}.labels"] = features, examples.labels
         if probabilities is not None:
             tensors[f"{split}.source_probs"] = probabilities
@@ -93,8 +101,24 @@ def materialise(job: Job, context: Context) -> Row:
         "val": len(tensors["val.labels"]),
         "reused": 0 if known is None else known.reused,
         "input_size": loaded.input_size,
+        "layer": None if layer is None else layer + 1,
         "bytes": path.stat().st_size,
     }
+
+
+def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:
+    """The place, from 0, of the features [n, d] with the highest LogME: the evidence of a linear model of the labels.
+
+    It is asked of the training split alone, so that neither validation nor test has a say; the later layer wins a tie,
+    and the last when LogME can judge none.
+    """
+    scores = []
+    for features in layers:
+        try:
+            scores.append(PROXIES["logme"].score(Probe(features=features, labels=labels), None, seed=0).value)
+        except CannotScore:
+            scores.append(-math.inf)
+    return max(range(len(scores)), key=lambda place: (scores[place], place))
 
 
 def forward(loaded: Loaded, examples: Examples, batch: int, only: torch.Tensor | None = None,

@@ -78,8 +78,9 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     pooled = members.get(main_pool(members), [])
     pool_of = {task: evidence.met(task, pooled) for task in evidence.task_names}
     picked, silent = _picks(views, pool_of, answer_strategy, answer_budget, seed)
+    substitutes = {row["model"]: row["substitute"] for row in evidence.models if row["substitute"]}
     ground = Ground(evidence.runs, cells, pool_of, evidence.scratch,
-                    {row["task"]: row["group"] for row in evidence.tasks})  # fmt: skip
+                    {row["task"]: row["group"] for row in evidence.tasks}, substitutes)  # fmt: skip
     tables = {
         "accuracies": cells.rows,
         "regret": judged.regret,
@@ -97,7 +98,8 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     best = [row["proxy"] for row in tables["proxies"] if row["pool"] == main_pool(members) and row["kind"] == "proxy"]
     ranked = order([*views.reads(answer_strategy), *best], evidence.task_names, views, sorted(pooled))
     read = [note for row in evidence.tasks for note in row.get("notes") or ()]
-    notes = [*read, *_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent]
+    stand_ins = [f"{model} is a substitute: {reason}" for model, reason in substitutes.items()]
+    notes = [*read, *_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent, *stand_ins]
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked)
 
 

@@ -6,7 +6,7 @@ many single trials looks better than it is. Validation accuracy chooses; test ac
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -39,13 +39,17 @@ class Arm:
 
 @dataclass(frozen=True)
 class Ground:
-    """What answers stand on: runs, accuracies, the pool that each task is judged in, baselines, the groups of tasks."""
+    """What answers stand on: runs, accuracies, the pool that each task is judged in, baselines, the groups of tasks.
+
+    ``substitutes`` says of some models why they are not what their names say.
+    """
 
     runs: Sequence[Row]
     cells: Cells
     pool: Mapping[str, Sequence[str]]
     scratch: Collection[str]
     groups: Mapping[str, str | None]
+    substitutes: Mapping[str, str] = field(default_factory=dict)
 
 
 def answers(picks: Mapping[str, Sequence[Pick]], ground: Ground, *, strategy: str, budget: int) -> list[Row]:
@@ -80,10 +84,15 @@ def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
         "test_accuracy": test, "low": min(best.tests) if best and len(best.tests) > 1 else None,
         "high": max(best.tests) if best and len(best.tests) > 1 else None,
         "repeats": len(best.tests) if best else None, "origin": best.origin if best else None, "picks": names,
-        "reasons": [pick.reason for pick in picks], "oracle_model": oracle_model, "oracle": oracle, "regret": regret,
+        "reasons": [_reason(pick, ground.substitutes) for pick in picks],
+        "oracle_model": oracle_model, "oracle": oracle, "regret": regret,
         "relative_regret": None if oracle is None or test is None else float(relative_regret(oracle, test)),
         "scratch_accuracy": max(scratch, default=None), "note": "; ".join(notes),
     }  # fmt: skip
+
+
+def _reason(pick: Pick, substitutes: Mapping[str, str]) -> str:
+    return f"{pick.reason}; a substitute: {substitutes[pick.model]}" if pick.model in substitutes else pick.reason
 
 
 def _arms(runs: Iterable[Row]) -> list[Arm]:

@@ -280,15 +280,17 @@ def _repeats(values: Sequence[float | None]) -> Entry:
 
 def models(rows: Sequence[Row]) -> Table:
     """The zoo: what is known of each model beforehand."""
-    columns = (Column("model"), Column("group"), Column("family"), Column("parameters", True), Column("features", True),
+    columns = [Column("model"), Column("group"), Column("family"), Column("parameters", True), Column("features", True),
                Column("input", True, "side in pixels, or the most tokens"), Column("upstream accuracy", True),
                Column("released", True, "the year its design was published"), Column("licence"),
-               Column("source"))  # fmt: skip
+               Column("source")]  # fmt: skip
+    substitutes = any(row["substitute"] for row in rows)
+    columns += [Column("substitute", False, "why it is not the model that the name says")] * substitutes
     entries = [
         (
             _text(row["model"]), _text(row["group"]), _text(row["family"]), _large(row["parameters"]),
             _whole(row["dim"]), _whole(row["input_size"]), _share(row["upstream_accuracy"]), _year(row["released"]),
-            _text(row["licence"]), _text(row["source"]),
+            _text(row["licence"]), _text(row["source"]), *([_text(row["substitute"])] * substitutes),
         )
         for row in rows
     ]  # fmt: skip

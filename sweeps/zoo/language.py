@@ -42,20 +42,29 @@ class TextModel(nn.Module):
 
     def forward(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Logits [n, classes], or features [n, d] without a head."""
-        output = self.trunk(**inputs, output_hidden_states=self.layers == "mean")
+        output = self.trunk(**inputs, output_hidden_states=self.layers != "last")
         last, states = output.last_hidden_state, getattr(output, "hidden_states", None)
-        features = self.pool(last, states, inputs["attention_mask"])
+        features = self.features(last, states, inputs["attention_mask"])
         return features if self.head is None else self.head(features)
 
-    def pool(self, last: torch.Tensor, states: Any, mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states [n, tokens, d] -> [n, d], padding left out.
+    def features(self, last: torch.Tensor, states: Any, mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states [n, tokens, d] -> [n, d], or [n, layers x d] side by side when the best is still to be chosen.
+
+        A head is trained together with all layers, so it reads the last in place of the best.
 
         Args:
             last: of the last layer.
-            states: of every layer, that of the embedding first; read when layers are averaged.
+            states: of every layer, that of the embedding first; not read for the last alone.
             mask: [n, tokens], 1 at tokens and 0 at padding.
         """
-        hidden = last if self.layers == "last" else torch.stack(tuple(states[1:])).mean(dim=0)
+        if self.layers == "mean":
+            return self.pool(torch.stack(tuple(states[1:])).mean(dim=0), mask)
+        if self.layers == "best" and self.head is None:
+            return torch.cat([self.pool(hidden, mask) for hidden in states[1:]], dim=1)
+        return self.pool(last, mask)
+
+    def pool(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """[n, tokens, d] -> [n, d], padding left out."""
         if self.pooling == "cls":
             return hidden[:, 0].float()
         if self.pooling == "last":
@@ -108,6 +117,12 @@ class LanguageModel:
         return self.module.head
 
     @property
+    def layers(self) -> int:
+        """Of how many layers the features lie side by side."""
+        trunk: Any = self.module.trunk
+        return trunk.config.num_hidden_layers if self.module.layers == "best" and self.head is None else 1
+
+    @property
     def input_size(self) -> int:
         """The most tokens of a text that it reads."""
         return self.tokenizer.most
@@ -129,7 +144,7 @@ class LanguageModel:
             mask, score = inputs["attention_mask"], getattr(self.source, "score", None)
             output = (self.source if score is None else self.module.trunk)(**inputs, output_hidden_states=True)
             states = output.hidden_states
-            features = self.module.pool(states[-1], states, mask)
+            features = self.module.features(states[-1], states, mask)
             # A decoder's classifier looks for the last token by the padding's id, which may be that of a token.
             logits = output.logits if score is None else score(last_token(output.last_hidden_state, mask))
         return features.float(), logits.float().softmax(dim=1)

@@ -22,6 +22,8 @@ LOADERS: Mapping[str, str] = {
     "timm": "sweeps.zoo.vision",
     "local-dir": "sweeps.zoo.vision",
     "hf-hub": "sweeps.zoo.vision",
+    "tf-hub": "sweeps.zoo.vision",
+    "torchvision": "sweeps.zoo.vision",
     "factory": "sweeps.zoo.vision",
     "transformers": "sweeps.zoo.language",
 }
@@ -51,7 +53,8 @@ class Examples(Protocol):
 class Loaded(Protocol):
     """A module with what is needed to feed it. ``head`` is None when it has no classifier.
 
-    ``input_size`` is what an example is cut down to: the side in pixels, or the most tokens.
+    ``input_size`` is what an example is cut down to: the side in pixels, or the most tokens. ``layers`` says of how
+    many layers the features lie side by side, for the embedding to choose one; 1 when there is nothing to choose.
     """
 
     @property
@@ -64,6 +67,8 @@ class Loaded(Protocol):
     def parameters(self) -> int: ...
     @property
     def input_size(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
 
     def examples(self, task: Task, split: str, cache: Path) -> Examples:
         """A split of a task, prepared for this model and kept in the cache folder."""

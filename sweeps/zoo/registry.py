@@ -5,18 +5,19 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from sweeps.config import SweepConfig
+from sweeps.config import SweepConfig, zoo
 from sweeps.errors import ConfigError, ModelError, did_you_mean
 from sweeps.fingerprint import file_digest, fingerprint
+from sweeps.predicates import holds
 from sweeps.settings import ModelEntry
 from sweeps.types import Model, Row
-from sweeps.zoo import hub
+from sweeps.zoo import hub, tfhub
 from sweeps.zoo.cards import cards, released, text_cards
 
 SCRATCH = "mini_resnet_v2_50.scratch"
@@ -74,7 +75,44 @@ def resolve(config: SweepConfig) -> tuple[Model, ...]:
         if entry.name in found:
             raise ConfigError(f"a model name must be unique, got {entry.name!r} twice")
         found[entry.name] = resolve_entry(entry)
-    return tuple(found.values())
+    return tuple(found.values()) if config.where is None else chosen(tuple(found.values()), config.where)
+
+
+def listed(name: str) -> list[Model]:
+    """The models of a zoo as it declares them; only those of its folders are looked at.
+
+    Raises:
+        ConfigError: for a zoo that is not there or has faults.
+        ModelError: for a local folder that holds no model.
+    """
+    found = zoo(name)
+    return [*(model for pattern in found.models for model in _named(pattern)), *map(_declared, found.model)]
+
+
+def _declared(entry: ModelEntry) -> Model:
+    """An entry without asking the hub which commit its weights are now."""
+    kind, _, place = entry.source.partition(":")
+    if kind in ("local-dir", "factory") or (kind in ("transformers", "tf-hub") and hub.is_folder(place)):
+        return resolve_entry(entry)
+    facts = entry.model_dump(exclude={"path", "args"})
+    return Model(path=entry.path, args=entry.args, modality="text" if kind == "transformers" else "image", **facts)
+
+
+def chosen(models: Sequence[Model], where: str) -> tuple[Model, ...]:
+    """Those whose facts meet a condition; an unknown fact meets none.
+
+    Raises:
+        ConfigError: when none is left.
+        DataError: for a condition that cannot be read.
+    """
+    import pyarrow as pa
+
+    rows = [facts(model) for model in models]
+    there = holds(pa.table({key: [row[key] for row in rows] for key in rows[0]}), where).to_pylist() if rows else []
+    found = tuple(model for model, holding in zip(models, there, strict=True) if holding)
+    if not found:
+        raise ConfigError(f"where must leave at least one model, got none of {len(models)} for {where!r}")
+    return found
 
 
 def _named(name: str) -> list[Model]:
@@ -131,12 +169,17 @@ def resolve_entry(entry: ModelEntry) -> Model:
             facts |= {key: value for key, value in known.items() if facts[key] is None}
         else:
             revision = hub.commit(entry.name, rest, entry.revision)
+    elif kind == "tf-hub" and rest:
+        rest = str(Path(rest).resolve()) if hub.is_folder(rest) else rest
+        facts["source"], revision = f"tf-hub:{rest}", entry.revision or tfhub.revision(entry.name, rest)
+    elif kind == "torchvision" and rest.count(".") == 1:
+        revision = entry.revision or rest  # weights of a name never change there
     elif kind == "factory" and rest.count(":") == 1:
         revision = entry.revision or _factory_revision(entry, rest)
     else:
-        raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder>, "
-                          "hf-hub:<id>, factory:<module>:<function> or transformers:<hub id or folder>, "
-                          f"got {entry.source!r}")  # fmt: skip
+        raise ConfigError(f"model {entry.name!r}: source must be timm:<name>, local-dir:<folder>, hf-hub:<id>, "
+                          "torchvision:<name>.<weights>, tf-hub:<handle or folder>, factory:<module>:<function> or "
+                          f"transformers:<hub id or folder>, got {entry.source!r}")  # fmt: skip
     return Model(path=entry.path, args=entry.args, revision=revision, **facts)
 
 
@@ -147,10 +190,10 @@ def _timm_revision(entry: ModelEntry, name: str) -> str:
     if not _in_timm(name):
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise ConfigError(f"source must name a timm model{did_you_mean(name, known)}")
-    known = timm.models.get_pretrained_cfg(name) if entry.pretrained else None
-    if known is not None and known.hf_hub_id and not known.file:
+    stated = timm.models.get_pretrained_cfg(name) if entry.pretrained else None
+    if stated is not None and stated.hf_hub_id and not stated.file:
         with suppress(ModelError):  # planning needs no network; a model that cannot be had fails as a job
-            return hub.commit(entry.name, known.hf_hub_id, "")
+            return hub.commit(entry.name, stated.hf_hub_id, "")
     return f"timm-{timm.__version__}"
 
 
@@ -203,5 +246,5 @@ def facts(model: Model, measured: Row | None = None) -> Row:
         "input_size": measured.get("input_size") or model.input_size, "upstream": model.upstream,
         "upstream_size": model.upstream_size, "upstream_accuracy": model.upstream_accuracy, "released": model.released,
         "pretrained": model.pretrained, "licence": model.licence, "revision": model.revision, "summary": model.summary,
-        "modality": model.modality,
+        "modality": model.modality, "substitute": model.substitute,
     }  # fmt: skip

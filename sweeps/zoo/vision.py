@@ -1,4 +1,5 @@
-"""Image models: timm's, folders and hub repositories of its form and user factories, with preprocessing and head found.
+"""Image models: timm's, folders and hub repositories of its form, TF-Hub's, torchvision's and user factories, with
+preprocessing and head found.
 
 The only place that calls timm's factories.
 """
@@ -22,6 +23,7 @@ from sweeps.errors import ModelError
 from sweeps.hub import COMMIT, Repository
 from sweeps.tasks.load import LetGo, pixels
 from sweeps.types import Model, Task
+from sweeps.zoo import foreign
 from sweeps.zoo.load import digest
 
 WEIGHTS = ("model.safetensors", "*.safetensors", "pytorch_model.bin", "*.bin")  # of a repository: the first there is
@@ -69,6 +71,8 @@ class VisionModel:
     def device(self) -> torch.device:
         """Where it is."""
         return self.mean.device
+
+    layers = 1
 
     @property
     def input_size(self) -> int:
@@ -177,6 +181,10 @@ def _build(model: Model, classes: int | None) -> nn.Module:
         return timm.create_model(f"local-dir:{_fetched(model, target.partition('@')[0])}", **given)
     if kind == "local-dir":
         return timm.create_model(model.source, **given)
+    if kind == "tf-hub":
+        return foreign.tf_hub(model, classes)
+    if kind == "torchvision":
+        return _with_classes(foreign.from_torchvision(model), classes)
     return call_factory(model, classes)
 
 
@@ -199,6 +207,15 @@ def call_factory(model: Model, classes: int | None) -> nn.Module:
     module = factory(**model.args, **wanted)
     if not isinstance(module, nn.Module):
         raise ModelError(f"model {model.name!r}: {target} must return a torch.nn.Module, got {type(module).__name__}")
+    return module
+
+
+def _with_classes(module: nn.Module, classes: int | None) -> nn.Module:
+    """The module with a new linear layer in the place of its classifier, when a number is given."""
+    head = find_head(module)
+    if classes is not None and isinstance(head, nn.Linear):
+        place = next(name for name, layer in module.named_modules() if layer is head)
+        module.set_submodule(place, nn.Linear(head.in_features, classes))
     return module
 
 

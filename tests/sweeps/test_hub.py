@@ -17,6 +17,7 @@ from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
 from sweeps.tasks import texts
 from sweeps.tasks.registry import from_texts
+from sweeps.tasks.registry import resolve as resolve_tasks
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
 from tests.conftest import SHARED
@@ -369,6 +370,37 @@ def test_a_dataset_of_the_hub(hub, tmp_path, monkeypatch):
     texts._cached.cache_clear()
     assert len(texts.split_of(small, "test").texts) == 36
     assert not hub.requests
+
+
+def test_the_papers_tasks_are_read_as_their_repositories_are_laid_out(hub, tmp_path):
+    """GLUE: one folder per subset, named in its card; TREC: made by a script, so read from the hub's conversion."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(path, labels, **columns):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"label" if "trec" not in str(path) else "coarse_label": labels, **columns}), path)
+
+    glue, trec = tmp_path / "glue", tmp_path / "trec"
+    for split, numbers in (("train", [0, 1] * 10), ("validation", [0, 1] * 3), ("test", [-1] * 4)):
+        one, two = ([f"{word} {index}" for index in range(len(numbers))] for word in ("why", "how"))
+        write(glue / "qqp" / f"{split}-00000-of-00001.parquet", numbers, question1=one, question2=two, idx=numbers)
+        write(glue / "cola" / f"{split}-00000-of-00001.parquet", numbers, sentence=one, idx=numbers)
+        write(trec / "default" / split / "0000.parquet", numbers, text=one, fine_label=numbers)
+    (trec / "default" / "validation" / "0000.parquet").unlink()
+    subsets = [{"config_name": name, "data_files": [{"split": split, "path": f"{name}/{split}-*"}
+                for split in ("train", "validation", "test")]} for name in ("qqp", "cola")]  # fmt: skip
+    (glue / "README.md").write_text(f"---\nconfigs: {json.dumps(subsets)}\n---\n")
+    for split in ("train", "test"):
+        labels = [0, 1] * 10
+        write(trec / "default" / split / "0000.parquet", labels, text=[f"{index} is" for index in labels])
+    hub.add("nyu-mll/glue", glue, kind="dataset")
+    hub.add("CogComp/trec", trec, kind="dataset", revision="refs/convert/parquet")
+    found, faults = resolve_tasks(parse({"name": "x", "models": ["m"], "tasks": ["hub/glue_qqp", "hub/trec"]}))
+    assert not faults
+    assert [task.sizes for task in found] == [{"train": 16, "val": 4, "test": 6}, {"train": 16, "val": 4, "test": 20}]
+    assert texts.split_of(found[0], "test").pairs[:2] == ["how 0", "how 1"]
+    assert not any("cola" in each.path for each in hub.asked("HEAD"))
 
 
 def test_a_dataset_that_cannot_be_had_is_one_line(hub, tmp_path):

@@ -62,6 +62,43 @@ def test_features_are_those_of_each_text_alone(tmp_path, task, kind, pooling, la
     assert row["input_size"] == (33 if kind == "roberta" else 64)  # RoBERTa counts positions from padding + 1
 
 
+@pytest.mark.parametrize("kind", ["bert", "gpt2"])
+def test_the_best_layer_is_the_one_that_suits_the_training_split(tmp_path, task, kind):
+    """By LogME on train, so labels of val have no say; fine-tuning reads the last layer, and a head stays as wide."""
+    from dataclasses import replace
+
+    from oracles.logme import logme
+
+    path = language.folder(tmp_path / kind, kind)
+    probes, row = embedded(entry(path), task, tmp_path / "cache", layers="best")
+    model, layers = load(entry(path)), []
+    examples = model.examples(task, "train", tmp_path / "cache")
+    with torch.inference_mode():
+        states = model.module.trunk(**examples[:], output_hidden_states=True).hidden_states[1:]
+        layers = [model.module.pool(hidden, examples[:]["attention_mask"]) for hidden in states]
+    onehot = torch.nn.functional.one_hot(examples.labels).double().numpy()
+    best = max(range(2), key=lambda place: logme(layers[place].double().numpy(), onehot))
+    assert row["layer"] == best + 1
+    assert row["dim"] == probes["val"].features.shape[1] == 16
+    assert torch.allclose(torch.as_tensor(probes["train"].features), layers[best], atol=1e-5)
+    head = load(entry(path), classes=3, view={"layers": "best"}).module
+    with torch.inference_mode():
+        head.head.weight.normal_()
+        assert torch.allclose(head(examples[:]), head.head(layers[-1]), atol=1e-5)
+    jobs = [embed.embed_job(entry(path), replace(task), {"batch": 7, **Embed(layers=how).view("text")})
+            for how in ("last", "mean", "best")]  # fmt: skip
+    assert len({job.id for job in jobs}) == 3
+
+
+def test_of_several_layers_the_last_wins_a_tie():
+    same = torch.randn(12, 3)
+    labels = torch.arange(12) % 2
+    assert embed.best_layer([same, same], labels) == 1
+    assert embed.best_layer([same, same], torch.zeros(12, dtype=torch.int64)) == 1
+    told = torch.cat([same, 5 * labels[:, None].float()], dim=1)
+    assert embed.best_layer([told, torch.cat([same, same[:, :1]], dim=1)], labels) == 0
+
+
 def test_cls_is_the_first_token(tmp_path, task):
     path = language.folder(tmp_path / "bert", "bert")
     probes, _ = embedded(entry(path), task, tmp_path / "cache", pooling="cls")

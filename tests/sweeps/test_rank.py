@@ -1,4 +1,4 @@
-"""``sweeps rank``: from a folder to a winner whose checkpoint plain timm loads; one line on errors; nothing done twice."""
+"""``sweeps rank``: from a folder to a winner whose checkpoint plain timm loads; errors in a line; nothing done twice."""
 
 import json
 import os
@@ -186,7 +186,7 @@ def test_the_preprocessing_is_timms_bit_for_bit():
         (["data", "--strategy", "liner"], "did you mean 'linear'"),
         (["data", "--strategy", "oracle"], "can pick before anything is fine-tuned"),
         (["data", "--zoo", "mini_nonsense"], "models must name known models"),
-        (["data", "--zoo", "data"], "must hold checkpoints"),
+        (["data", "--zoo", "data"], "must hold folders with a config.json"),
         (["data", "--text", "body"], "columns must be named for a table only"),
         (["data", "--set", "finetune.stepz=2"], "did you mean 'steps'"),
         (["data", "--json", "--dry-run"], "--json must come without --dry-run"),
@@ -237,9 +237,10 @@ def test_a_zoo_is_names_a_file_a_checkpoint_or_a_folder_of_them(place, tmp_path)
     (tmp_path / "zoo.toml").write_text('models = ["mini_*"]\n[[model]]\nname = "x"\nsource = "local-dir:x"\n')
     assert models([str(tmp_path / "zoo.toml")]) == {
         "models": ["mini_*"], "model": [{"name": "x", "source": f"local-dir:{tmp_path / 'x'}"}]}  # fmt: skip
-    (tmp_path / "bad.toml").write_text("name = 'x'\n")
-    with pytest.raises(ConfigError, match="must name models"):
+    (tmp_path / "bad.toml").write_text("nmae = 'x'\n")
+    with pytest.raises(ConfigError, match="must be a known key"):
         models([str(tmp_path / "bad.toml")])
+    assert len(models(["small-cpu"])["model"]) > 5
     one = models([str(place / "zoo" / "test_resnet")])["model"]
     assert [entry["source"] for entry in one] == [f"local-dir:{place / 'zoo' / 'test_resnet'}"]
     (tmp_path / "bert").mkdir()

@@ -20,7 +20,7 @@ from sweeps.tasks.texts import split_of
 from sweeps.types import Job
 from sweeps.zoo.registry import resolve_entry
 from taskrel.heads import batch_stream
-from tests.conftest import draw_folder, tiny_config
+from tests.conftest import SHARED, draw_folder, tiny_config
 from tests.doubles import language
 
 INLINE = How(executor="inline")
@@ -71,6 +71,31 @@ def test_one_sweep_of_both(mixed, tmp_path):
     assert {pick for row in agnostic if row["task"] == "first" for pick in row["picks"]} <= {"tiny_4", "tiny_8"}
     assert {row["task"] for row in swept.derived["regret"] if row["pool"] == "images"} == {"first"}
     assert {row["modality"] for row in store.rows("tasks")} == {"image", "text"}
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_real_texts_with_embedded_models_and_an_encoder_given_by_path(tmp_path):
+    """No real encoder is among the shared models, so one of that form is saved here; its weights are random."""
+    path = language.folder(tmp_path / "encoder", "roberta")
+    real = SHARED / "real" / "tasks" / "text"
+    swept = run(parse({
+        "name": "real", "models": ["mini_distilbert_shallow.mlm", "mini_distilbert_bpe.moods", f"transformers:{path}"],
+        "task": [{"name": name, "path": str(real / name), "text": "text"} for name in ("sst5", "trec6", "clinc150")],
+        "embed": {"max_tokens": 32}, "proxies": {"knn": {}, "logme": {}, "leep": {}},
+        "finetune": {"repeats": 1, "evaluations": 1, "text": {"learning_rates": [3e-3], "steps": 20}},
+        "regret": {"strategies": ["knn", "oracle", "random"], "bootstrap": 10, "answer": "knn"},
+    }), tmp_path / "out", INLINE)  # fmt: skip
+    assert not swept.failures
+    assert {row["task"] for row in swept.answer} == {"sst5", "trec6", "clinc150"}
+    store = Store(swept.out)
+    tested = {(row["model"], row["task"]): row["test_accuracy"] for row in store.rows("runs")}
+    assert len(tested) == 9
+    assert tested["mini_distilbert_shallow.mlm", "trec6"] > 0.25  # 0.19 of the test questions are of one kind
+    scores = {(row["proxy"], row["model"], row["task"]): row for row in store.rows("scores")}
+    assert scores["leep", "mini_distilbert_bpe.moods", "sst5"]["value"] is not None
+    assert scores["leep", "encoder", "sst5"]["reason"] == "leep needs source-head probabilities, got none"
+    assert scores["knn", "mini_distilbert_shallow.mlm", "clinc150"]["value"] > 0.1  # chance is 1 / 150
 
 
 def test_a_reference_of_each_modality(mixed, tmp_path):
