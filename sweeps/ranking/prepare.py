@@ -22,6 +22,7 @@ from taskrel.proxies import PROXIES
 
 STRATEGY, BUDGET = "hybrid_linear", 2
 PROBE = "linear"  # what the chance of being near the best goes by
+HEADS = {"steps": 500, "repeats": 2}  # of the probe: a tenth of the study's, and the same order (docs/rank.md)
 EPOCHS = {"image": 5, "text": 3}
 STEPS = (60, 2500)  # at least and at most
 
@@ -108,6 +109,7 @@ def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, see
     needed = {part for score in builder(strategy, {*PROXIES, EARLY}).proxies for part in measured(score)}
     proxies: dict[str, Any] = {name: {} for name in sorted({*CORE, "knn", PROBE, *needed})}
     name = re.sub(r"[^\w.-]+", "-", str(entry["name"])).strip("-.") or "data"
+    proxies[PROBE] = dict(HEADS)
     sections: dict[str, Any] = {
         "name": name, "seed": seed, "task": [{**entry, "name": name}], "proxies": proxies, "finetune": None,
         "embed": {"reuse": True}, "regret": {"strategies": [], "answer": strategy}, **pool,

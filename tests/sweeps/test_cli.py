@@ -33,7 +33,7 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "zoo pretrain", "tasks",
+VERBS = ["run", "rank", "plan", "status", "report", "sql", "score", "regret", "export", "zoo", "zoo pretrain", "tasks",
          "tasks prepare"]  # fmt: skip
 
 

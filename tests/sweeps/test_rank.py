@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from sweeps.ranking import prepare, rank
 from sweeps.ranking.data import task_entry
 from sweeps.ranking.pool import models
 from sweeps.store import Store
-from tests.conftest import draw_folder
+from tests.conftest import ROOT, draw_folder
 
 runner = CliRunner(env={"COLUMNS": "140", "TERM": "dumb", "NO_COLOR": "1"})
 SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=6", "finetune.batch=8", "search.trials=1"]
@@ -255,3 +256,17 @@ def test_the_recipe_follows_the_size_of_the_data(place):
     timed = prepare(place / "data", "mini_resnet_v2_50.*", max_gpu_hours=0.5)
     assert timed.how.max_device_seconds == 1800
     assert timed.config.finetune.budget == len(timed.planned[0])
+
+
+def test_the_page_names_every_key_of_the_document():
+    page = (ROOT / "docs" / "rank.md").read_text(encoding="utf-8")
+    assert not [key for key in sorted(DOCUMENT | WINNER | PLACE) if f"`{key}`" not in page]
+
+
+def test_the_python_on_the_page_runs(place, tmp_path, monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "rank.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(place)
+    short = f"{str(place / 'zoo')!r}, out={str(place / 'out')!r}, overrides={SMALL}, how=how"
+    names: dict = {"how": INLINE}
+    exec(compile(block.replace('"mini_*"', short), "rank.md", "exec"), names)
+    assert names["answer"].checkpoint.is_dir()
