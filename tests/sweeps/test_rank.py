@@ -1,4 +1,4 @@
-"""``sweeps rank``: from a folder to a winner whose checkpoint plain timm loads; errors in a line; nothing done twice."""
+"""``sweeps rank``: from a folder to a winner whose checkpoint plain timm loads; one-line errors; nothing done twice."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The chance of being near the best: certain cases, laws, a world that is made as it assumes, and the shipped evidence."""
+"""The chance of being near the best: certain cases, laws, a world made as it assumes, and the shipped evidence."""
 
 import numpy as np
 import pytest
