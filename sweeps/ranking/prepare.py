@@ -119,10 +119,11 @@ def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, see
 
 def _finetuning(sections: Mapping[str, Any], task: Any, strategy: str, budget: int) -> dict[str, Any]:
     """The recipe by the size of the data: some epochs, rates a decade apart, then Tune on the best of the picks."""
-    train, image = task.sizes["train"], task.modality == "image"
-    batch = 32 if not image or train < 2000 else 64
-    steps = min(STEPS[1], max(STEPS[0], math.ceil(EPOCHS[task.modality] * train / batch)))
-    rates = {"learning_rates": [0.03, 0.003], "batch": batch} if image else {"text": {"batch": batch}}
+    train = task.sizes["train"]
+    batch = {"image": 32 if train < 2000 else 64}.get(task.modality, 32)
+    epochs = EPOCHS.get(task.modality, EPOCHS["text"])
+    steps = min(STEPS[1], max(STEPS[0], math.ceil(epochs * train / batch)))
+    rates = {"image": {"learning_rates": [0.03, 0.003], "batch": batch}}.get(task.modality, {"text": {"batch": batch}})
     return {
         "finetune": {"models": strategy, "budget": budget, "steps": steps, "repeats": 1, "evaluations": 3, **rates},
         "search": {"models": "best", "trials": 2, "confirm": False, "low": 3e-4, "high": 0.1},
