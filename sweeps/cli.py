@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sweeps.cli_rank import rank
 from sweeps.errors import SweepError
 
 app = typer.Typer(
@@ -91,6 +92,9 @@ def run(
     show(console, result.out, result.derived, result.failures, result.notes, result.report)
     if result.failures:
         raise typer.Exit(1)
+
+
+app.command()(_guard(rank))
 
 
 @app.command()

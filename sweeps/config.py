@@ -25,6 +25,7 @@ from sweeps.settings import (
     EARLY,
     Bound,
     Embed,
+    Final,
     FineTune,
     Frozen,
     Head2Toe,
@@ -53,8 +54,8 @@ def _default_proxies() -> dict[str, dict[str, Any]]:
 class SweepConfig(Frozen):
     """What to sweep: models x tasks, the settings of every kind of job, and how selection is judged.
 
-    ``zoo`` names where some of the models came from: they are among ``model`` and ``models``. Of all models, those are
-    swept whose facts meet ``where``. ``data`` is the folder of prepared tasks, such as ``vtab1k``.
+    ``data`` is the folder of prepared tasks, such as ``vtab1k``. ``zoo`` names where some of the models came from: they
+    are among ``model`` and ``models``. Of all models, those are swept whose facts meet ``where``.
     """
 
     name: str
@@ -70,6 +71,7 @@ class SweepConfig(Frozen):
     proxies: dict[str, dict[str, Any]] = Field(default_factory=_default_proxies)
     finetune: FineTune | None = FineTune()
     search: Search | None = None
+    final: Final | None = None
     task2vec: Task2Vec | None = None
     bound: Bound | None = None
     head2toe: Head2Toe | None = None
@@ -103,6 +105,8 @@ class SweepConfig(Frozen):
             raise ValueError("tasks must name at least one task, got none")
         if self.search and not self.finetune:
             raise ValueError("search must have a [finetune] section to search over, got none")
+        if self.final and not self.finetune:
+            raise ValueError("final must have a [finetune] section that says how, got none")
         return self
 
 
@@ -119,7 +123,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
     path = Path(path)
     data = _toml(path, "the sweep file")
     for override in overrides:
-        _apply(data, override)
+        override_key(data, override)
     if isinstance(data.get("data"), str):
         data["data"] = str((path.parent / data["data"]).resolve())
     _place(data, path.parent)
@@ -156,21 +160,28 @@ def zoo(name: str, folder: Path = Path()) -> Zoo:
 
 def _checkpoints(folder: Path) -> Zoo:
     """Every folder inside that holds a model of timm's or transformers' form."""
-    entries = []
-    for inside in sorted(path for path in folder.iterdir() if path.is_dir()):
-        try:
-            stated = json.loads((inside / "config.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            stated = {"model_type": "sentence-transformers"} if (inside / "modules.json").is_file() else {}
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{inside}/config.json must be readable JSON, got: {error}") from None
-        kind = "local-dir" if "architecture" in stated else "transformers" if "model_type" in stated else None
-        if kind is not None:
-            entries.append(ModelEntry(name=inside.name, source=f"{kind}:{inside}"))
+    insides = sorted(path for path in folder.iterdir() if path.is_dir())
+    entries = [entry for inside in insides if (entry := checkpoint(inside)) is not None]
     if not entries:
         raise ConfigError(f"a folder that is a zoo must hold folders with a config.json of timm or transformers, "
                           f"got none in {folder}")  # fmt: skip
     return Zoo(model=tuple(entries), summary=f"checkpoints in {folder}")
+
+
+def checkpoint(folder: Path) -> ModelEntry | None:
+    """The model of timm's or transformers' form that a folder holds; None without any.
+
+    Raises:
+        ConfigError: for a config.json that is none.
+    """
+    try:
+        stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        stated = {"model_type": "sentence-transformers"} if (folder / "modules.json").is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}/config.json must be readable JSON, got: {error}") from None
+    kind = "local-dir" if "architecture" in stated else "transformers" if "model_type" in stated else None
+    return None if kind is None else ModelEntry(name=folder.name, source=f"{kind}:{folder}")
 
 
 def _toml(path: Path, thing: str) -> dict[str, Any]:
@@ -226,7 +237,8 @@ def _tables(data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def override_key(data: dict[str, Any], override: str) -> None:
+    """Put one ``dotted.key=value`` pair in TOML syntax into the data of a sweep."""
     key, equals, text = override.partition("=")
     if not equals:
         raise ConfigError(f"an override must look like key=value, got {override!r}")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from sweeps.cluster.queue import JobQueue
+from sweeps.costs import calibrated
 from sweeps.errors import ConfigError
 from sweeps.outlook import Outlook
-from sweeps.plan import calibrated
 from sweeps.types import Job
 
 
@@ -94,7 +94,7 @@ def forecast(found: Outlook, cluster: Cluster) -> Forecast:
         basis += f", none of them on a {cluster.device}"
     if not rows and cluster.device == "gpu":
         basis += "; a GPU is faster: measure a few jobs on one into this output, then plan again"
-    seconds = calibrated(found.jobs, rows)
+    seconds = calibrated(found.jobs, rows, found.jobs)
     todo = [job for job in found.jobs if job.id not in found.done]
     tunes = [seconds[job.id] for job in found.jobs if job.kind == "finetune"]
     each = sum(tunes) / len(tunes) if tunes else 0.0

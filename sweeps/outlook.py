@@ -2,16 +2,20 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from sweeps import plan as planning
+from sweeps import costs
 from sweeps.config import SweepConfig
+from sweeps.picks import BEST
+from sweeps.plan import grid, pairs
+from sweeps.run import Plan, plan
 from sweeps.store import Store
-from sweeps.types import Job, Row
+from sweeps.types import Job, Model, Row, Task
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Outlook:
     """Per kind of job: how many, done, failed before, and estimated seconds left on one worker; then disk, faults
     of tasks, and notes on what of them is left out.
 
+    ``tuned`` is for a sweep that fine-tunes picks only: how many, the seconds of that, and of fine-tuning all.
     ``trials`` are those of one search; then the planned jobs, ids of those done, and rows of ``jobs`` measured here.
     """
 
@@ -32,6 +37,7 @@ class Outlook:
     free_bytes: int
     faults: dict[str, str]
     notes: tuple[str, ...] = ()
+    tuned: tuple[int, float, float] | None = None
     trials: int = 0
     jobs: tuple[Job, ...] = ()
     done: frozenset[str] = frozenset()
@@ -40,29 +46,44 @@ class Outlook:
     @property
     def seconds(self) -> float:
         """Estimated seconds left on one worker."""
-        return sum(left for *_, left in self.kinds.values())
+        return sum(left for *_, left in self.kinds.values()) + (self.tuned[1] if self.tuned else 0.0)
 
 
-def outlook(config: SweepConfig, out: str | Path) -> Outlook:
-    """The plan of a sweep against what its output folder holds."""
-    from sweeps.run import plan
-
-    models, tasks, jobs, faults = plan(config)
+def outlook(config: SweepConfig, out: str | Path, planned: Plan | None = None) -> Outlook:
+    """The plan of a sweep against what its output folder holds; ``planned`` is that plan, where it is known already."""
+    models, tasks, jobs, faults = planned or plan(config)
     store = Store(out)
     statuses = store.statuses() if store.folder.is_dir() else {}
     rows = [row for row in store.rows("jobs") if row["status"] == "ok"] if statuses else []
-    seconds = planning.calibrated(jobs, rows)
+    seconds = costs.calibrated(jobs, rows, jobs)
     kinds = {kind: _tally([job for job in jobs if job.kind == kind], statuses, seconds)
              for kind in dict.fromkeys(job.kind for job in jobs)}  # fmt: skip
     searches = 0
     if config.search is not None:
-        cells = len(models) if config.search.models == "all" else min(config.search.budget, len(models))
-        searches = cells * len(tasks) * config.search.trials
+        most = {"all": len(models), BEST: 1}.get(config.search.models, config.search.budget)
+        searches = min(most, len(models)) * len(tasks) * config.search.trials
+    tuned: tuple[int, float, float] | None = None
+    if config.finetune is not None and config.finetune.models != "all":
+        tuned = _tuned(config, models, tasks, jobs, rows)
     folder = next(path for path in (store.out.absolute(), *store.out.absolute().parents) if path.exists())
-    return Outlook(len(models), len(tasks), kinds, searches, bool(rows), planning.feature_bytes(config, models, tasks),
-                   planning.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
-                   tuple(note for task in tasks for note in task.notes), config.search.trials if config.search else 0,
-                   jobs, frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows))  # fmt: skip
+    return Outlook(len(models), len(tasks), kinds, searches, bool(rows), costs.feature_bytes(config, models, tasks),
+                   costs.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
+                   tuple(note for task in tasks for note in task.notes), tuned,
+                   config.search.trials if config.search else 0, jobs,
+                   frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows))  # fmt: skip
+
+
+def _tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], jobs: Sequence[Job],
+           rows: Sequence[Row]) -> tuple[int, float, float]:  # fmt: skip
+    """How many models are picked, the seconds of fine-tuning that many of middling cost, and those of all."""
+    assert config.finetune is not None
+    cells = [grid(config, model, task) for model, task in pairs(models, tasks)]
+    every = [job for cell in cells for job in cell]
+    seconds = costs.calibrated(every, rows, [*jobs, *every])
+    repeats = config.final.repeats if config.final is not None else 0
+    picked = min(config.finetune.budget, len(models))
+    runs = picked * len(cells[0]) + repeats
+    return picked, len(tasks) * runs * sum(seconds.values()) / len(every), sum(seconds.values())
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:
@@ -80,10 +101,14 @@ def show_outlook(console: Console, found: Outlook, out: str | Path) -> None:
     for kind, (planned, done, failed, left) in found.kinds.items():
         table.add_row(kind, str(planned), str(done), str(failed), str(planned - done), f"{left:.0f}")
     console.print(table)
+    if found.tuned:
+        picked, some, every = found.tuned
+        of = f"{picked} of {found.models} models"
+        console.print(f"then {of} are fine-tuned, picked from the scores: about {some:.0f} "
+                      f"s; all of them would take about {every:.0f} s", highlight=False)  # fmt: skip
     if found.searches:
-        console.print(
-            f"then at most {found.searches} search trials, on models picked from the scores, and their confirmation"
-        )
+        confirmed = ", and their confirmation" if not found.tuned else ""
+        console.print(f"then at most {found.searches} search trials, on models picked from the scores{confirmed}")
     cores = len(os.sched_getaffinity(0))
     basis = "from earlier jobs here" if found.measured else "a guess, within a factor of about three"
     console.print(

@@ -5,6 +5,7 @@ measured (a proxy of the sweep), combined from the proxies of all models of a ta
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from sweeps.config import SweepConfig
@@ -21,6 +22,7 @@ from taskrel.static import STATIC, Accuracies, static
 from taskrel.strategies import STRATEGIES, Builder, TaskView, hybrid_builder, proxy_builder, rank_builder
 from taskrel.types import Candidate, Pick
 
+BEST = "best"  # of the models that are fine-tuned, the one that validates best
 Columns = dict[str, dict[str, float | None]]  # score -> model -> number
 
 
@@ -73,21 +75,30 @@ def check(config: SweepConfig) -> None:
         if pool.where is not None:
             holds(SCHEMAS["models"].empty_table(), pool.where)
     wanted, scored = [*config.regret.strategies, config.regret.answer], scores(config)
-    if config.search is not None and config.search.models != "all":
+    if config.search is not None and config.search.models not in ("all", BEST):
         wanted.append(config.search.models)
-        if needs := builder(config.search.models, config.proxies).needs:
-            raise ConfigError("search.models must be a strategy that can pick before anything is fine-tuned, got "
-                              f"{config.search.models!r}, which needs {' and '.join(needs)}")  # fmt: skip
-        for score in builder(config.search.models, config.proxies).proxies:
-            if score in STATIC and STATIC[score].needs == "elsewhere":
-                raise ConfigError("search.models must be a strategy that can pick before other tasks are fine-tuned, "
-                                  f"got {config.search.models!r}")  # fmt: skip
+        _beforehand("search.models", config.search.models, config)
+    if config.finetune is not None and config.finetune.models != "all":
+        wanted.append(config.finetune.models)
+        _beforehand("finetune.models", config.finetune.models, config)
     for name in wanted:
         if "neighbours" in builder(name, scored).needs and config.task2vec is None:
             raise ConfigError(f"strategy {name!r} needs a [task2vec] section, got none")
         for proxy in (part for score in builder(name, scored).proxies for part in measured(score)):
             if proxy not in scored:
                 raise ConfigError(f"strategy {name!r} needs the proxy {proxy!r}, got proxies {sorted(scored)}")
+
+
+def _beforehand(key: str, name: str, config: SweepConfig) -> None:
+    """Refuse a strategy that cannot pick before anything is fine-tuned."""
+    made = builder(name, config.proxies)
+    if made.needs or made.partial:
+        needs = " and ".join(made.needs) or "parts of fine-tunings"
+        raise ConfigError(f"{key} must be a strategy that can pick before anything is fine-tuned, got {name!r}, which "
+                          f"needs {needs}")  # fmt: skip
+    for score in made.proxies:
+        if score in STATIC and STATIC[score].needs == "elsewhere":
+            raise ConfigError(f"{key} must be a strategy that can pick before other tasks are fine-tuned, got {name!r}")
 
 
 def scores(config: SweepConfig) -> tuple[str, ...]:
@@ -166,6 +177,45 @@ def picks(config: SweepConfig, name: str, budget: int, task_view: TaskView) -> l
     return builder(name, config.proxies)(task_view, seed=config.seed).ask(budget)
 
 
+def chosen(config: SweepConfig, name: str, budget: int, met: Sequence[Model], task: Task, facts: Sequence[Row],
+           scores: Sequence[Row]) -> list[Pick]:  # fmt: skip
+    """A strategy's first picks among the models that meet a task; none where it has nothing to pick by."""
+    names = {model.name for model, _ in pairs(met, [task])}
+    pool = tuple(candidate for candidate in candidates(facts) if candidate.model in names)
+    if not pool:
+        return []
+    seen, known = view(task.name, pool, scores), builder(name, config.proxies)
+    if not set(known.proxies) <= seen.scores.keys():
+        return []  # every embedding of this task failed
+    return picks(config, name, budget, seen)
+
+
+def tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], facts: Sequence[Row],
+          scores: Sequence[Row]) -> list[tuple[Model, Task]]:  # fmt: skip
+    """The (model, task) pairs that are fine-tuned where not all are, task by task, best pick first."""
+    assert config.finetune is not None
+    by_name = {model.name: model for model in models}
+    return [
+        (by_name[pick.model], task)
+        for task in tasks
+        for pick in chosen(config, config.finetune.models, config.finetune.budget, models, task, facts, scores)
+    ]
+
+
+def winner(task: Task, runs: Iterable[Row]) -> tuple[str, float] | None:
+    """Model and learning rate that validate best on a task: the median over repeats; of equals the smaller rate.
+
+    Args:
+        task: where.
+        runs: rows of ``runs`` of the present plan.
+    """
+    reached: dict[tuple[str, float], list[float]] = {}
+    for row in runs:
+        if row["task"] == task.name and row["status"] == "ok" and row["val_accuracy"] is not None:
+            reached.setdefault((row["model"], row["learning_rate"]), []).append(row["val_accuracy"])
+    return min(reached, key=lambda arm: (-median(reached[arm]), arm[1], arm[0]), default=None)
+
+
 def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], facts: Sequence[Row],
              scores: Sequence[Row], runs: Sequence[Row]) -> list[SearchPlan]:  # fmt: skip
     """The (model, task) pairs whose learning rate is searched: a strategy's picks, or all; none without their grid."""
@@ -175,14 +225,12 @@ def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]
     cells = []
     for task in tasks:
         met = {model.name for model, _ in pairs(models, [task])}
-        pool = tuple(candidate for candidate in candidates(facts) if candidate.model in met)
-        names = [candidate.model for candidate in pool]
-        if search.models != "all":
-            seen = view(task.name, pool, scores)
-            known = builder(search.models, config.proxies)
-            if not set(known.proxies) <= seen.scores.keys() or known.needs_accuracies:
-                continue  # every embedding of this task failed: there is nothing to pick by
-            names = [pick.model for pick in picks(config, search.models, search.budget, seen)]
+        names = [candidate.model for candidate in candidates(facts) if candidate.model in met]
+        if search.models == BEST:
+            best = winner(task, runs)
+            names = [best[0]] if best else []
+        elif search.models != "all":
+            names = [pick.model for pick in chosen(config, search.models, search.budget, models, task, facts, scores)]
         for name in sorted(names):
             first = grid.get((name, task.name), [])
             if len(first) == len(config.finetune.recipe(task.modality).learning_rates):

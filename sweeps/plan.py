@@ -1,18 +1,16 @@
 """SweepConfig -> jobs: pure, ordered, de-duplicated, each with a cost estimate. Reads nothing and runs nothing."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.config import SweepConfig
+from sweeps.costs import EVALUATED, embed_seconds, finetune_seconds, forward_seconds, steps
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.settings import EARLY, VIEWS, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
+from sweeps.settings import EARLY, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, HEAD2TOE_FT, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
-
-EVALUATED = 3  # training one image costs about as much as this many forward passes
 
 
 def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
@@ -30,7 +28,7 @@ def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[T
             embed = _embed(config, model, task)
             jobs.append(embed)
             jobs += [_score(config, embed, name, options, by_name) for name, options in config.proxies.items()]
-        if config.finetune is not None:
+        if config.finetune is not None and config.finetune.models == "all":
             jobs += grid(config, model, task)
     jobs += task_embeddings(config, scored, tasks)
     if config.bound is not None:
@@ -63,6 +61,7 @@ def pairs(models: Iterable[Model], tasks: Sequence[Task]) -> list[tuple[Model, T
 
 def _embed(config: SweepConfig, model: Model, task: Task) -> Job:
     settings = {"batch": config.embed.batch, **config.embed.view(task.modality)}
+    settings |= {"reuse": True} if config.embed.reuse else {}
     return Job("embed", EMBED, model, task, settings, cost=embed_seconds(config, model, task))
 
 
@@ -202,6 +201,18 @@ def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]
     )
 
 
+def finals(config: SweepConfig, model: Model, task: Task, rate: float) -> list[Job]:
+    """The repeats by which the winner of a task is judged."""
+    assert config.final is not None
+    return [_finetune(config, "final", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "final"})
+            for repeat in range(config.final.repeats)]  # fmt: skip
+
+
+def export(final: Job) -> Job:
+    """The checkpoint of one final repeat: its weights, trained again where they are no longer kept."""
+    return Job("export", FINETUNE, final.model, final.task, final.settings, needs=(final.id,), cost=0.1 * final.cost)
+
+
 def _finetune(config: SweepConfig, kind: str, model: Model, task: Task, what: Mapping[str, Any]) -> Job:
     settings = {**finetune_settings(config, task, what["repeat"]), **what}
     return Job(kind, FINETUNE, model, task, settings, cost=finetune_seconds(config, model, task))
@@ -309,73 +320,6 @@ def finetune_settings(config: SweepConfig, task: Task, repeat: int) -> dict[str,
     """All settings of a fine-tuning but the learning rate and its origin. Repeats differ in their seed alone."""
     assert config.finetune is not None
     settings = {**config.finetune.recipe(task.modality).settings, **config.embed.view(task.modality)}
-    epochs = settings.pop("epochs", None)
-    if epochs is not None:
-        settings["steps"] = epochs * math.ceil(task.sizes["train"] / settings["batch"])
+    settings["steps"] = steps(settings, task)
+    settings.pop("epochs", None)
     return settings | {"repeat": repeat, "seed": 1000 * config.seed + repeat}
-
-
-def forward_seconds(config: SweepConfig, model: Model) -> float:
-    """A guess at the seconds of one example's forward pass on one core, within a factor of about three."""
-    return _FORWARD[model.modality](config, model)
-
-
-def _image_seconds(config: SweepConfig, model: Model) -> float:
-    side = config.embed.image_size or model.input_size or 224
-    return max(1.5e-4, (model.parameters or 5_000_000) * (side / 224) ** 2 * 5e-9)
-
-
-def _text_seconds(config: SweepConfig, model: Model) -> float:
-    tokens = min(32, config.embed.max_tokens or 32)  # a sentence
-    return max(1.5e-4, (model.parameters or 100_000_000) * tokens * 3e-11)
-
-
-_FORWARD = {"image": _image_seconds, "text": _text_seconds}
-
-
-def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
-    """Estimated seconds of an embedding."""
-    return forward_seconds(config, model) * (task.sizes["train"] + task.sizes["val"]) + 0.05
-
-
-def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
-    """Estimated seconds of one fine-tuning."""
-    assert config.finetune is not None
-    tuning = finetune_settings(config, task, 0)
-    examples = EVALUATED * tuning["steps"] * min(tuning["batch"], task.sizes["train"])
-    examples += tuning["evaluations"] * task.sizes["val"] + task.sizes["test"]
-    return forward_seconds(config, model) * examples + 0.05
-
-
-def calibrated(jobs: Iterable[Job], measured: Iterable[Row]) -> dict[str, float]:
-    """Job id -> seconds, the guesses scaled by what the same kind of job took before (same model first).
-
-    Args:
-        measured: rows of the ``jobs`` table with status ok.
-    """
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for row in measured:
-        for key in ((row["kind"], row["model"]), (row["kind"], "")):
-            seconds.setdefault(key, []).append(row["seconds"])
-    found = {}
-    for job in jobs:
-        known = seconds.get((job.kind, job.model.name)) or seconds.get((job.kind, ""))
-        found[job.id] = sum(known) / len(known) if known else job.cost
-    return found
-
-
-def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
-    """Estimated size of the feature cache: float32 features of train and validation."""
-    return sum(4 * (task.sizes["train"] + task.sizes["val"]) * (model.dim or 1280)
-               for model, task in pairs(models, tasks))  # fmt: skip
-
-
-def pixel_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
-    """Estimated size of the decoded images: three bytes a pixel, once per input size."""
-
-    def side(model: Model) -> int:
-        return config.embed.image_size or model.input_size or 224
-
-    decoded = {(side(model), task.name): sum(task.sizes.values()) for model, task in pairs(models, tasks)
-               if "image_size" in VIEWS[task.modality]}  # fmt: skip
-    return sum(3 * side * side * images for (side, _), images in decoded.items())

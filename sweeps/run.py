@@ -1,7 +1,7 @@
 """The page to read first: config -> plan - done -> executor -> store -> report. Everything else is called from here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,9 @@ from sweeps.errors import DataError
 from sweeps.hands import Hands, How
 from sweeps.ledger import note_facts, note_plan
 from sweeps.output import hold, write_config
-from sweeps.plan import confirmations, measurements, met
+from sweeps.plan import measurements, met
 from sweeps.progress import Display, Silent
+from sweeps.stages import STAGES, Course, after
 from sweeps.store import Store
 from sweeps.tasks import registry as tasks_registry
 from sweeps.types import Job, Model, Outcome, Row, Task
@@ -27,13 +28,18 @@ load = configuration.load
 
 @dataclass(frozen=True)
 class Result:
-    """What a sweep came to: the derived tables, the report, and SQL over everything."""
+    """What a sweep came to: the derived tables, the report, and SQL over everything.
+
+    ``ran`` and ``reused`` count the jobs of each kind that were measured now, and before.
+    """
 
     out: Path
     derived: Mapping[str, Sequence[Row]] = field(repr=False)
     failures: Sequence[Row] = ()
     notes: Sequence[str] = ()
     report: Path | None = None
+    ran: Mapping[str, int] = field(default_factory=dict)
+    reused: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def answer(self) -> Sequence[Row]:
@@ -45,19 +51,30 @@ class Result:
         return sql.query(self.out, text)
 
 
-def plan(config: SweepConfig) -> tuple[tuple[Model, ...], tuple[Task, ...], tuple[Job, ...], dict[str, str]]:
+Plan = tuple[tuple[Model, ...], tuple[Task, ...], tuple[Job, ...], dict[str, str]]
+MEASURING = 0.5  # of a limit may be used before anything is fine-tuned
+
+
+def plan(config: SweepConfig) -> Plan:
     """Models, tasks, the jobs known beforehand, and the faults of tasks that cannot be read (name -> one line)."""
     picks.check(config)
     models, (tasks, faults) = zoo_registry.resolve(config), tasks_registry.resolve(config)
     if not tasks:
         raise DataError("\n".join(faults.values()))
     models = met(config, models, tasks)
-    return models, tasks, measurements(config, models, tasks), faults
+    return models, tasks, jobs(config, models, tasks), faults
+
+
+def jobs(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
+    """The jobs known beforehand, of models and tasks that are known already."""
+    picks.check(config)
+    return measurements(config, models, tasks)
 
 
 def run(
-    sweep: SweepConfig | str | Path, out: str | Path, how: How | None = None, display: Display | None = None
-) -> Result:
+    sweep: SweepConfig | str | Path, out: str | Path, how: How | None = None, display: Display | None = None,
+    planned: Plan | None = None,
+) -> Result:  # fmt: skip
     """Do what a sweep still lacks and report.
 
     Args:
@@ -65,9 +82,10 @@ def run(
         out: output folder, or s3:// or gs:// address; what it already holds is not measured again.
         how: executor, cluster, workers, W&B; none of it can change a number.
         display: told of the progress; silent by default.
+        planned: what :func:`plan` says of the config, where that is known already.
     """
     config = sweep if isinstance(sweep, SweepConfig) else load(Path(sweep))
-    models, tasks, jobs, faults = plan(config)
+    models, tasks, known, faults = planned or plan(config)
     how, display, store = how or How(), display or Silent(), Store(out)
     track.check(how.wandb)
     store.prepare()
@@ -78,31 +96,18 @@ def run(
             store.append(outcome)
             display.settled(outcome)
 
-        note_plan(store, "measure", jobs)
-        for stage in ("tau", "search", "confirm"):
+        note_plan(store, "measure", known)
+        for stage in STAGES:
             note_plan(store, stage, ())
         note_facts(store, models, tasks)
-        hands.run("measure", jobs, settle, display)
-        facts = note_facts(store, models, tasks)
-        taus = picks.tau_searches(config, jobs, store.rows("bounds"))
-        note_plan(store, "tau", [cell.job for cell in taus])
-        if taus:
-            hands.search("tau", taus, settle, display)
-        if config.search is not None:
-            runs = store.rows("runs", (job.id for job in jobs if job.kind == "finetune"))
-            scores = store.rows("scores", (job.id for job in jobs if job.kind == "score"))
-            cells = picks.searched(config, models, tasks, facts, scores, runs)
-            note_plan(store, "search", [cell.job for cell in cells])
-            hands.search("search", cells, settle, display)
-            if config.search.confirm:
-                ids = {cell.job.id for cell in cells}
-                trials = [row for row in store.rows("runs") if row["search"] in ids]
-                confirm = confirmations(config, picks.found(cells, trials))
-                note_plan(store, "confirm", confirm)
-                hands.run("confirm", confirm, settle, display)
+        hands.limit.share = MEASURING if config.finetune is not None else 1.0
+        hands.run("measure", known, settle, display)
+        hands.limit.share = 1.0
+        after(Course(config, models, tasks, store, hands, settle, display), known, note_facts(store, models, tasks))
         display.close()
         store.compact()
-    return report(store, config, faults, how.wandb, fresh=False)
+    found = report(store, config, faults, how.wandb, fresh=False)
+    return replace(found, ran=dict(hands.ran), reused=dict(hands.reused))
 
 
 def report(

@@ -100,6 +100,9 @@ class TaskEntry(Frozen):
 class Embed(Frozen):
     """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
 
+    With ``reuse``, examples that the same model has embedded before in this folder are not embedded again, whatever
+    became of their task; their features then differ from new ones in the sixth digit or later.
+
     Of a text, ``pooling`` says which tokens make the features (auto: the mean for encoders, the last for decoders),
     ``max_tokens`` where it is cut (None: what the model reads, at most 512), and ``layers`` which hidden states: the
     last layer's, the mean over layers, or those of the layer that suits the training split best by LogME. Fine-tuning
@@ -111,6 +114,7 @@ class Embed(Frozen):
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
     layers: Literal["last", "mean", "best"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
+    reuse: bool = False
 
     def view(self, modality: str) -> dict[str, Any]:
         """How a model sees an example of that modality: what an embedding and a fine-tuning must agree on."""
@@ -157,9 +161,12 @@ class Recipe:
 class FineTune(Frozen):
     """The study's protocol: new zero-started linear head, whole model, SGD with momentum, best by validation.
 
-    ``text`` is what differs for texts.
+    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are fine-tuned on each task; ``text`` is what
+    differs for texts.
     """
 
+    models: str = "all"
+    budget: PositiveInt = 2
     learning_rates: tuple[PositiveFloat, ...] = (0.1, 0.01)
     steps: PositiveInt = 2500
     batch: PositiveInt = 512
@@ -172,7 +179,7 @@ class FineTune(Frozen):
     def recipe(self, modality: str) -> Recipe:
         """The recipe of a modality."""
         if modality == "image":
-            chosen = self.model_dump(exclude={"text"})
+            chosen = self.model_dump(exclude={"text", "models", "budget"})
         else:
             shared = {"steps": self.steps, "repeats": self.repeats, "evaluations": self.evaluations}
             chosen = {"optimiser": "adamw", **shared, **self.text.model_dump(exclude_none=True)}
@@ -195,8 +202,8 @@ class Range(Frozen):
 class Search(Range):
     """Ray Tune over the learning rate (log-uniform; Optuna, stopped early by ASHA), started from the grid's values.
 
-    ``models`` is ``"all"`` or the strategy whose first ``budget`` picks are searched; ``trials`` counts the searched
-    rates beyond the grid's.
+    ``models`` is ``"all"``, ``"best"`` (of the fine-tuned ones, by validation), or the strategy whose first ``budget``
+    picks are searched; ``trials`` counts the searched rates beyond the grid's.
     """
 
     models: str = "hybrid_linear"
@@ -211,6 +218,16 @@ class Search(Range):
         """The least and the greatest learning rate searched on tasks of a modality."""
         place = {"image": self, "text": self.text}[modality]
         return place.low, place.high
+
+
+class Final(Frozen):
+    """The winner of each task, by validation, fine-tuned ``repeats`` times more: its number, and its checkpoint.
+
+    The repeat that validates best is kept, as a folder that timm or transformers loads.
+    """
+
+    repeats: PositiveInt = 2
+    checkpoint: bool = True
 
 
 class Head2Toe(Frozen):

@@ -1,8 +1,8 @@
 """SQL over the tables of one output folder, through DuckDB. Knows the views and no formula.
 
-``models, tasks, scores, runs, jobs, features, embeddings, bounds, head2toe, regret, strategies, answer, accuracies,
-correlations, neighbours, relatedness, transfer, plan``: the current sweep. ``all_scores, all_runs, all_jobs`` and so on
-hold everything ever measured in the folder, by earlier settings too.
+``models, tasks, scores, runs, checkpoints, jobs, features, embeddings, bounds, head2toe, regret, strategies, answer,
+accuracies, correlations, neighbours, relatedness, transfer, plan``: the current sweep. ``all_scores, all_runs`` and so
+on hold everything ever measured in the folder, by earlier settings too.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 from sweeps.errors import ConfigError, OutputError
 from sweeps.store import SCHEMAS, Store
 
-MEASURED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
+MEASURED = ("jobs", "features", "scores", "runs", "checkpoints", "embeddings", "bounds", "head2toe")
 
 
 def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
@@ -30,7 +30,7 @@ def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
     for name in SCHEMAS:
         connection.register(f"all_{name}" if name in MEASURED else name, store.read(name))
     planned = "job in (select job from plan)"
-    for name in ("features", "scores", "embeddings", "head2toe"):
+    for name in ("features", "scores", "checkpoints", "embeddings", "head2toe"):
         connection.execute(f"create view {name} as select * from all_{name} where {planned}")
     for name in ("runs", "bounds"):
         connection.execute(

@@ -38,7 +38,7 @@ _CURVE = pa.list_(pa.struct([("step", _INT), ("train_loss", _REAL), ("val_accura
 
 # Columns that tell when and where, and so differ between two runs of the same job.
 VOLATILE = frozenset({"seconds", "started", "finished", "host", "device", "worker", "attempt", "commit", "versions",
-                      "peak_memory_bytes", "images_per_second", "cost_seconds"})  # fmt: skip
+                      "peak_memory_bytes", "images_per_second", "cost_seconds", "reused", "trained_again"})  # fmt: skip
 
 _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     # measured: one part per job
@@ -50,7 +50,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "features": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("dim", _INT), ("parameters", _INT), ("head_classes", _INT),
-        ("train", _INT), ("val", _INT), ("input_size", _INT), ("layer", _INT), ("bytes", _INT), ("seconds", _REAL),
+        ("train", _INT), ("val", _INT), ("reused", _INT), ("input_size", _INT), ("layer", _INT), ("bytes", _INT),
+        ("seconds", _REAL),
         ("images_per_second", _REAL),
     ],
     "scores": [
@@ -63,6 +64,11 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("learning_rate", _REAL), ("repeat", _INT), ("seed", _INT), ("batch", _INT), ("steps", _INT),
         ("steps_done", _INT), ("status", _TEXT), ("reason", _TEXT), ("val_accuracy", _REAL), ("test_accuracy", _REAL),
         ("curve", _CURVE), ("seconds", _REAL), ("peak_memory_bytes", _INT),
+    ],
+    "checkpoints": [
+        ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("form", _TEXT), ("learning_rate", _REAL), ("repeat", _INT),
+        ("val_accuracy", _REAL), ("test_accuracy", _REAL), ("test_right", _INT), ("test", _INT),
+        ("trained_again", _BOOL), ("bytes", _INT), ("seconds", _REAL),
     ],
     "embeddings": [
         ("job", _TEXT), ("task", _TEXT), ("probe", _TEXT), ("method", _TEXT), ("images", _INT), ("seed", _INT),

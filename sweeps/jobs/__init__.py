@@ -16,6 +16,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "tau_trial": "sweeps.jobs.bound:trial",
         "finetune": "sweeps.jobs.finetune:run",
         "confirm": "sweeps.jobs.finetune:run",
+        "final": "sweeps.jobs.finetune:run",
+        "export": "sweeps.jobs.export:run",
         "pretrain": "sweeps.jobs.pretrain:run",
     }
 )

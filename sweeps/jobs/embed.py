@@ -8,7 +8,7 @@ safetensors file, named by the job.
 import math
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sweeps.errors import ModelError
+from sweeps.fingerprint import fingerprint
 from sweeps.jobs.context import Context
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED
@@ -64,11 +65,18 @@ def feature_file(job: Job, context: Context) -> Path:
 def materialise(job: Job, context: Context) -> Row:
     """Run the forward pass over the splits and write the feature file, whole or not at all."""
     loaded = context.model(job.model, classes=None, settings=job.settings)
+    path = feature_file(job, context)
+    # What was kept of a model of which one layer is chosen task by task may be another layer.
+    known = Known(path, job) if job.settings.get("reuse") and loaded.layers == 1 else None
     tensors: dict[str, torch.Tensor] = {}
     layer: int | None = None
     for split in SPLITS:
         examples = context.examples(job.task, split, loaded)
-        features, probabilities = forward(loaded, examples, job.settings["batch"])
+        if known is None:
+            features, probabilities = forward(loaded, examples, job.settings["batch"])
+        else:
+            tensors[f"{split}.digests"] = digests = examples.digests()
+            features, probabilities = known.completed(loaded, examples, digests, job.settings["batch"])
         if loaded.layers > 1:
             parts = features.chunk(loaded.layers, dim=1)
             layer = best_layer(parts, examples.labels) if layer is None else layer  # the training split comes first
@@ -78,12 +86,13 @@ def materialise(job: Job, context: Context) -> Row:
             tensors[f"{split}.source_probs"] = probabilities
         if not bool(torch.isfinite(features).all()):
             raise ModelError(f"model {job.model.name!r} must give finite features, got NaN or infinity on {split}")
-    path = feature_file(job, context)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     save_file(tensors, temporary)
     os.replace(temporary, path)
     context.share(path)
+    if known is not None:
+        known.remember()
     probabilities = tensors.get("train.source_probs")
     return {
         "dim": tensors["train.features"].shape[1],
@@ -91,6 +100,7 @@ def materialise(job: Job, context: Context) -> Row:
         "head_classes": None if probabilities is None else probabilities.shape[1],
         "train": len(tensors["train.labels"]),
         "val": len(tensors["val.labels"]),
+        "reused": 0 if known is None else known.reused,
         "input_size": loaded.input_size,
         "layer": None if layer is None else layer + 1,
         "bytes": path.stat().st_size,
@@ -112,11 +122,15 @@ def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:
     return max(range(len(scores)), key=lambda place: (scores[place], place))
 
 
-def forward(loaded: Loaded, examples: Examples, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Penultimate features float32 [n, d] and source-head probabilities float32 [n, Cs] (None without a head)."""
+def forward(loaded: Loaded, examples: Examples, batch: int, only: torch.Tensor | None = None,
+            ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+    """Penultimate features float32 [n, d] and source-head probabilities float32 [n, Cs] (None without a head).
+
+    With ``only``, booleans [n], the other rows are left as they are: anything.
+    """
     found: list[torch.Tensor | None] = [None, None]
     with torch.inference_mode():
-        for chosen in examples.batches(batch):
+        for chosen in examples.batches(batch) if only is None else _only(examples, batch, only):
             for place, part in enumerate(loaded.embed(examples[chosen])):
                 if part is not None:
                     rows = found[place]
@@ -126,3 +140,68 @@ def forward(loaded: Loaded, examples: Examples, batch: int) -> tuple[torch.Tenso
     features, probabilities = found
     assert features is not None
     return features, probabilities
+
+
+def _only(examples: Examples, batch: int, only: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Some of the examples in the order in which a forward pass over all would meet them."""
+    every = torch.arange(len(examples))
+    order = torch.cat([every[chosen] for chosen in examples.batches(batch)])
+    return iter(order[only[order]].split(batch))
+
+
+class Known:
+    """The features that a model has given of examples before, in any task, found by what the examples hold.
+
+    Feature files of one model, preprocessing included, are listed in a folder of their own, by empty files.
+    """
+
+    def __init__(self, path: Path, job: Job) -> None:
+        eye = fingerprint([job.version, job.model.content, dict(job.settings)])
+        self.path, self.folder, self.reused = path, path.parent / "by_model" / eye, 0
+        self._rows: dict[bytes, tuple[int, int]] = {}
+        self._features: list[torch.Tensor] = []
+        self._probabilities: list[torch.Tensor | None] = []
+        for note in sorted(self.folder.glob("*")) if self.folder.is_dir() else ():
+            file = path.with_name(f"{note.name}.safetensors")
+            if file.exists() and file != path:
+                self._read(file)
+
+    def _read(self, path: Path) -> None:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            for split in SPLITS:
+                where = len(self._features)
+                self._features.append(file.get_tensor(f"{split}.features"))
+                head = f"{split}.source_probs"
+                self._probabilities.append(file.get_tensor(head) if head in names else None)
+                digests = file.get_tensor(f"{split}.digests").numpy()
+                self._rows |= {digest.tobytes(): (where, row) for row, digest in enumerate(digests)}
+
+    @torch.inference_mode()
+    def completed(self, loaded: Loaded, examples: Examples, digests: torch.Tensor,
+                  batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """What :func:`forward` gives, the forward pass only over the examples that are new."""
+        places = [self._rows.get(digest.tobytes()) for digest in digests.numpy()]
+        new = torch.tensor([place is None for place in places])
+        self.reused += int((~new).sum())
+        if bool(new.all()):
+            return forward(loaded, examples, batch)
+        if bool(new.any()):
+            features, probabilities = forward(loaded, examples, batch, new)
+        else:
+            features = torch.empty((len(places), self._features[0].shape[1]))
+            head = self._probabilities[0]
+            probabilities = None if head is None else torch.empty((len(places), head.shape[1]))
+        for file in {place[0] for place in places if place is not None}:
+            here = [(row, place[1]) for row, place in enumerate(places) if place is not None and place[0] == file]
+            into, rows = (list(each) for each in zip(*here, strict=True))
+            features[into] = self._features[file][rows]
+            head = self._probabilities[file]
+            if probabilities is not None and head is not None:
+                probabilities[into] = head[rows]
+        return features, probabilities
+
+    def remember(self) -> None:
+        """List the file for the embeddings to come."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / self.path.stem).touch()

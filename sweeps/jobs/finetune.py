@@ -7,15 +7,19 @@ the same number for the same settings. No augmentation, the last step is the one
 
 import contextlib
 import math
+import os
 import resource
+import uuid
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from sweeps.errors import ModelError
+from sweeps.fingerprint import fingerprint
 from sweeps.jobs.context import Context
 from sweeps.jobs.recipes import learning_rate_at, optimiser
 from sweeps.jobs.runs import diverged, ended, evaluation_steps, run_row
@@ -157,7 +161,22 @@ def measure(job: Job, tuning: FineTuning) -> Generator[Point, None, dict[str, li
         for point in tuning.points():
             points.append(point)
             yield point
+        if job.kind == "final":
+            _keep(tuning, weights_file(job, tuning.context.cache))
         measured = ended(points, tuning.accuracy("test")) | {"reason": tuning.note}
     except Diverged as error:
         measured = diverged(points, str(error))
     return {"runs": [run_row(job) | measured | {"peak_memory_bytes": tuning.peak_memory()}]}
+
+
+def weights_file(job: Job, cache: Path) -> Path:
+    """Where the weights of a final run are kept: one name for the run and for its export."""
+    return cache / "weights" / f"{fingerprint([job.model.content, job.task.content, dict(job.settings)])}.safetensors"
+
+
+def _keep(tuning: FineTuning, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    state = tuning.loaded.module.state_dict()
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, temporary)
+    os.replace(temporary, path)

@@ -32,11 +32,13 @@ class Cell(NamedTuple):
 class Cells:
     """The accuracies with what is not there.
 
-    ``waiting`` are cells with a planned run that nobody has tried yet, ``broken`` those in which a run failed,
+    ``apart`` are cells that were never to be fine-tuned, on tasks on which others were; ``waiting`` those with a
+    planned run that nobody has tried yet, ``broken`` those in which a run failed,
     ``diverged`` those in which every run diverged.
     """
 
     rows: list[Row] = field(default_factory=list)
+    apart: list[Cell] = field(default_factory=list)
     waiting: list[Cell] = field(default_factory=list)
     broken: list[Cell] = field(default_factory=list)
     diverged: list[Cell] = field(default_factory=list)
@@ -48,8 +50,8 @@ class Cells:
         return {*self.waiting, *self.broken}
 
     def unfinished(self, models: Collection[str]) -> set[str]:
-        """Tasks on which one of these models was not tried yet: the best of half a pool is no oracle."""
-        return {cell.task for cell in self.waiting if cell.model in models}
+        """Tasks on which one of these models was not tried, yet or at all: the best of half a pool is no oracle."""
+        return {cell.task for cell in (*self.waiting, *self.apart) if cell.model in models}
 
 
 def accuracies(runs: Iterable[Row], plan: Iterable[Row], tried: Collection[str], models: Iterable[Row]) -> Cells:
@@ -65,7 +67,7 @@ def accuracies(runs: Iterable[Row], plan: Iterable[Row], tried: Collection[str],
         Rows of ``accuracies`` ordered by task and model. A cell in which every run diverged is a row without an
         accuracy; a cell that lacks a planned run is no row.
     """
-    groups = {row["model"]: row["group"] for row in models}
+    groups, plan = {row["model"]: row["group"] for row in models}, list(plan)
     by_cell: dict[Cell, list[Row]] = defaultdict(list)
     for row in runs:
         if row["origin"] == "grid":
@@ -74,7 +76,9 @@ def accuracies(runs: Iterable[Row], plan: Iterable[Row], tried: Collection[str],
     for row in plan:
         if row["kind"] == GRID_KIND:
             planned[Cell.of(row)].add(row["job"])
-    cells = Cells()
+    met = {Cell.of(row) for row in plan if row["kind"] == "embed"}
+    some = {cell.task for cell in planned}
+    cells = Cells(apart=sorted(cell for cell in met - planned.keys() if cell.task in some))
     for cell in sorted(planned.keys() | by_cell.keys(), key=lambda cell: (cell.task, cell.model)):
         done, wanted = by_cell.get(cell, []), planned.get(cell, set())
         if wanted <= {row["job"] for row in done} and _whole(done):

@@ -17,7 +17,7 @@ from sweeps.types import Row
 from taskrel.regret import relative_regret
 from taskrel.types import Pick
 
-REPEATED = ("grid", "confirm")
+REPEATED = ("grid", "confirm", "final")
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,14 @@ def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
     names = [pick.model for pick in picks]
     runs = [run for run in ground.runs if run["task"] == task and run["model"] in names]
     arms = [arm for arm in _arms(runs) if arm.origin != "grid" or Cell(arm.model, task) not in ground.cells.incomplete]
-    best = min(arms, key=lambda arm: arm.rank, default=None)
+    # The winner was chosen before it was trained again: what the repeats say is its number, not a choice anew.
+    final = [arm for arm in arms if arm.origin == "final"]
+    best = min(final or arms, key=lambda arm: arm.rank, default=None)
     pool = ground.pool[task]
     known = {row["model"]: row for row in ground.cells.rows if row["task"] == task and row["accuracy"] is not None}
     waiting = [cell.model for cell in ground.cells.waiting if cell.task == task and cell.model in pool]
-    in_pool = [name for name in pool if name in known] if not waiting else []
+    apart = [cell.model for cell in ground.cells.apart if cell.task == task and cell.model in pool]
+    in_pool = [name for name in pool if name in known] if not waiting and not apart else []
     oracle_model = best_model(known, in_pool) if in_pool else None
     oracle = known[oracle_model]["accuracy"] if oracle_model else None
     test = median(best.tests) if best else None
@@ -73,6 +76,7 @@ def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
     regret = None if oracle is None or test is None else oracle - test
     notes = [*(_about(best) if best else ["no pick is fine-tuned yet"]),
              *_against_pool(regret, len(in_pool), len(pool), len(waiting)),
+             *([f"{count(len(apart), 'model')} of the pool not fine-tuned, so no regret is known"] if apart else []),
              *_unused(runs, best), *_unfinished(names, arms)]  # fmt: skip
     return {
         "task": task, "group": ground.groups.get(task), "model": best.model if best else None,
@@ -109,6 +113,8 @@ def _arms(runs: Iterable[Row]) -> list[Arm]:
 def _about(best: Arm) -> list[str]:
     repeats = len(best.tests)
     notes = [f"interval: least and greatest of {repeats} repeats" if repeats > 1 else "one repeat, so no interval"]
+    if best.origin == "final":
+        notes.append("the winner by validation, trained anew")
     if best.origin == "confirm":
         notes.append(f"learning rate found by search and confirmed by {count(repeats, 'repeat')}")
     if best.diverged:

@@ -19,8 +19,8 @@ from sweeps.types import Row
 COLUMNS, MOST_PANELS = 4, 24
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
            "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
-           "finetune": "s-other-3",
-           "search": "s-other-4", "confirm": "s-other-5"}  # fmt: skip
+           "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5", "final": "s-other-5",
+           "export": "s-other-1"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -118,7 +118,7 @@ def searches(runs: Sequence[Row], answer: Sequence[Row], tasks: Sequence[str]) -
         mark("grid, every repeat", marker="s", color=colour("muted"), markersize=6, markerfacecolor="none"),
         mark("search trial", marker="o", color=colour("accent"), markersize=6),
         mark("stopped early", marker="o", color=colour("accent"), markersize=6, markerfacecolor="none"),
-        mark("confirming repeat", marker="D", color=colour("good"), markersize=6),
+        mark("confirming or final repeat", marker="D", color=colour("good"), markersize=6),
         mark("diverged", marker="x", color=colour("bad"), markersize=6),
         Line2D([], [], color=colour("good"), linewidth=1.2, linestyle=":", label="chosen rate"),
     ]
@@ -134,8 +134,10 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     low, high = floor - 0.12 * max(0.02, max(known, default=1.0) - floor), max(known, default=1.0)
     for run in runs:
         alive, origin = run["val_accuracy"] is not None, run["origin"]
-        tint = colour("bad" if not alive else {"grid": "muted", "confirm": "good"}.get(origin, "accent"))
-        shape = "x" if not alive else {"grid": "s", "confirm": "D"}.get(origin, "o")
+        tint = colour(
+            "bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent")
+        )
+        shape = "x" if not alive else {"grid": "s", "confirm": "D", "final": "D"}.get(origin, "o")
         hollow = alive and (origin == "grid" or run["status"] == "stopped")
         mark = axes.plot(run["learning_rate"], run["val_accuracy"] if alive else low, shape, color=tint, markersize=6,
                          markeredgewidth=1.3, markerfacecolor="none" if hollow else tint)[0]  # fmt: skip

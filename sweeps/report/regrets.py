@@ -93,8 +93,11 @@ def regrets(cells: Cells, tasks: Sequence[str], views: Views, question: Question
         _one_pool(result, pool, [task for task in found if len(task.models) + task.dropped >= least and task.models],
                   views, question)  # fmt: skip
         if open_tasks:
-            names = listing(task for task in tasks if task in open_tasks)
-            result.notes.append(f"regret in pool {pool} waits for fine-tuning on {names}")
+            apart = {cell.task for cell in cells.apart if cell.model in members}
+            if waiting := [task for task in tasks if task in open_tasks - apart]:
+                result.notes.append(f"regret in pool {pool} waits for fine-tuning on {listing(waiting)}")
+            if part := [task for task in tasks if task in apart]:
+                result.notes.append(f"no regret in pool {pool} on {listing(part)}: only the picks are fine-tuned")
     return result
 
 

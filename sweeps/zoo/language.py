@@ -24,6 +24,7 @@ from sweeps.errors import ModelError
 from sweeps.tasks.tokens import Tokens, tokens
 from sweeps.types import Model, Task
 from sweeps.zoo.hub import UNKNOWN, WEIGHTS, folder_of, inner, read_json, tokenizer_digest
+from sweeps.zoo.load import digest
 
 MOST_TOKENS = 512  # where a text is cut for models that would read more, or say nothing
 POOLINGS = ("cls", "mean", "last")
@@ -187,6 +188,13 @@ class Texts:
             arrays["token_type_ids"] = types
         return {name: torch.from_numpy(array).to(self.model.device, non_blocking=True)
                 for name, array in arrays.items()}  # fmt: skip
+
+    def digests(self) -> torch.Tensor:
+        """uint8 [n, 16]: of each text's tokens."""
+        ids, types = self.tokens.ids, self.tokens.types
+        places = zip(self.tokens.ends - self.tokens.lengths, self.tokens.ends, strict=True)
+        each = (digest([ids[first:last].tobytes(), types[first:last].tobytes()]) for first, last in places)
+        return torch.frombuffer(bytearray(b"".join(each)), dtype=torch.uint8).view(-1, 16)
 
     def batches(self, size: int) -> Iterator[torch.Tensor]:
         """By falling length, so that a batch holds texts of about one length and little padding."""

@@ -5,8 +5,9 @@ each is imported with the first model that needs it. Weights are read as safeten
 ``weights_only=True``; ``trust_remote_code`` does not exist here.
 """
 
+import hashlib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -44,6 +45,10 @@ class Examples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, chosen: "slice | torch.Tensor") -> Any: ...
+
+    def digests(self) -> torch.Tensor:
+        """uint8 [n, 16]: each example's content, as the model reads it."""
+        ...
 
     def batches(self, size: int) -> Iterator["slice | torch.Tensor"]:
         """Every example once, at most ``size`` at a time, in the order in which a forward pass is fastest."""
@@ -116,6 +121,14 @@ def load(model: Model, *, classes: int | None = None, view: Mapping[str, Any] | 
     except Exception as error:  # timm, transformers, the hub client and user factories raise whatever they like
         raise ModelError(f"model {model.name!r} must load from {model.source}, got "
                          f"{type(error).__name__}: {_first_line(error)}{_hint(error)}") from error  # fmt: skip
+
+
+def digest(parts: Iterable[bytes]) -> bytes:
+    """16 bytes that name the content of one example."""
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        found.update(part)
+    return found.digest()
 
 
 def _first_line(error: Exception) -> str:

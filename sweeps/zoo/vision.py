@@ -24,29 +24,35 @@ from sweeps.hub import COMMIT, Repository
 from sweeps.tasks.load import LetGo, pixels
 from sweeps.types import Model, Task
 from sweeps.zoo import foreign
+from sweeps.zoo.load import digest
 
 WEIGHTS = ("model.safetensors", "*.safetensors", "pytorch_model.bin", "*.bin")  # of a repository: the first there is
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image becomes pixels: side in pixels, interpolation, the share of the side that is kept, and how."""
+    """How an image becomes pixels: side in pixels, interpolation, the share of the side that is kept, and how.
+
+    ``mean`` is what fills a border, for the one mode that adds one.
+    """
 
     size: int
     interpolation: str
     crop_pct: float
     crop_mode: str
+    mean: tuple[float, ...] | None = None
 
     @property
     def key(self) -> str:
         """A file-name-safe form."""
-        return f"{self.size}-{self.interpolation}-{self.crop_pct:g}-{self.crop_mode}"
+        border = "" if self.mean is None else "-" + "-".join(f"{value:g}" for value in self.mean)
+        return f"{self.size}-{self.interpolation}-{self.crop_pct:g}-{self.crop_mode}{border}"
 
     def transform(self) -> Callable[[Any], torch.Tensor]:
         """timm's evaluation transform, PIL image -> uint8 [3, size, size]."""
         return timm.data.create_transform(
             input_size=(3, self.size, self.size), interpolation=self.interpolation, crop_pct=self.crop_pct,
-            crop_mode=self.crop_mode, normalize=False,
+            crop_mode=self.crop_mode, normalize=False, **({} if self.mean is None else {"mean": self.mean}),
         )  # fmt: skip
 
 
@@ -123,6 +129,11 @@ class Pixels:
         self.let_go(len(batch))
         return self.model.normalise(batch)
 
+    def digests(self) -> torch.Tensor:
+        """uint8 [n, 16]: of each example's pixels."""
+        return torch.frombuffer(bytearray(b"".join(digest([image.numpy().tobytes()]) for image in self.images)),
+                                dtype=torch.uint8).view(-1, 16)  # fmt: skip
+
     def batches(self, size: int) -> Iterator[slice]:
         """In the order of the split: images of one size all cost the same."""
         return (slice(start, start + size) for start in range(0, len(self), size))
@@ -148,7 +159,13 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
     return VisionModel(
         module=module,
         head=head,
-        geometry=Geometry(size, str(config["interpolation"]), float(config["crop_pct"]), str(config["crop_mode"])),
+        geometry=Geometry(
+            size,
+            str(config["interpolation"]),
+            float(config["crop_pct"]),
+            str(config["crop_mode"]),
+            tuple(config["mean"]) if config["crop_mode"] == "border" else None,
+        ),
         mean=torch.tensor(config["mean"], device=device).view(1, 3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(1, 3, 1, 1),
         parameters=sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in own),
@@ -174,6 +191,17 @@ def _build(model: Model, classes: int | None) -> nn.Module:
         return foreign.tf_hub(model, classes)
     if kind == "torchvision":
         return _with_classes(foreign.from_torchvision(model), classes)
+    return call_factory(model, classes)
+
+
+def call_factory(model: Model, classes: int | None) -> nn.Module:
+    """What the user's function returns, for a number of classes or with its own.
+
+    Raises:
+        ModelError: when it cannot be imported or returns no module.
+    """
+    target = model.source.partition(":")[2]
+    wanted = {} if classes is None else {"num_classes": classes}
     module_name, _, function = target.partition(":")
     if model.path and model.path not in sys.path:
         sys.path.insert(0, model.path)

@@ -33,8 +33,8 @@ def out(sweep, tmp_path):
     return tmp_path / "out"
 
 
-VERBS = ["run", "plan", "status", "report", "sql", "score", "regret", "compare", "export", "zoo", "zoo pretrain",
-         "zoo check", "tasks", "tasks prepare"]  # fmt: skip
+VERBS = ["run", "rank", "plan", "status", "report", "sql", "score", "regret", "compare", "export", "zoo",
+         "zoo pretrain", "zoo check", "tasks", "tasks prepare"]  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

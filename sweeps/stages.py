@@ -1,0 +1,110 @@
+"""The stages of a run after measuring: fine-tune the picks, search, confirm, judge the winner, keep its checkpoint."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps import picks
+from sweeps.config import SweepConfig
+from sweeps.hands import Hands
+from sweeps.ledger import note_plan
+from sweeps.plan import confirmations, export, finals, grid
+from sweeps.progress import Display
+from sweeps.store import Store
+from sweeps.types import Job, Model, Outcome, Row, Task
+
+STAGES = ("tune", "tau", "search", "confirm", "final", "export")
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the stages share: the sweep, its tables, who runs jobs, and who is told."""
+
+    config: SweepConfig
+    models: Sequence[Model]
+    tasks: Sequence[Task]
+    store: Store
+    hands: Hands
+    settle: Callable[[Outcome], None]
+    display: Display
+
+    def run(self, stage: str, jobs: Sequence[Job], later: Sequence[Job] = ()) -> None:
+        """Note what a stage is made of and run what it lacks."""
+        note_plan(self.store, stage, jobs)
+        self.hands.run(stage, jobs, self.settle, self.display, later)
+
+    def rows(self, jobs: Iterable[Job]) -> list[Row]:
+        """The fine-tunings of jobs, and of the searches among them."""
+        ids = {job.id for job in jobs}
+        return [row for row in self.store.rows("runs") if row["job"] in ids or row["search"] in ids]
+
+
+def after(course: Course, jobs: Sequence[Job], facts: Sequence[Row]) -> None:
+    """Run every stage that the sweep has, after the jobs that were known beforehand."""
+    config, store = course.config, course.store
+    scores = store.rows("scores", (job.id for job in jobs if job.kind == "score"))
+    tuned = _tune(course, facts, scores) if config.finetune is not None and config.finetune.models != "all" else []
+    taus = picks.tau_searches(config, jobs, store.rows("bounds"))
+    note_plan(store, "tau", [cell.job for cell in taus])
+    if taus:
+        course.hands.search("tau", taus, course.settle, course.display)
+    runs = [job for job in [*jobs, *tuned] if job.kind == "finetune"]
+    cells: list[Job] = []
+    if config.search is not None:
+        found = picks.searched(config, course.models, course.tasks, facts, scores, course.rows(runs))
+        cells = [cell.job for cell in found]
+        note_plan(store, "search", cells)
+        course.hands.search("search", found, course.settle, course.display, _finals(course, runs))
+        if config.search.confirm:
+            trials = course.rows(cells)
+            course.run("confirm", confirmations(config, picks.found(found, trials)))
+    if config.final is not None:
+        _finish(course, [*runs, *cells])
+
+
+def _tune(course: Course, facts: Sequence[Row], scores: Sequence[Row]) -> list[Job]:
+    """The grid of the models that a strategy picks, best pick first; returns the jobs."""
+    cells = picks.tuned(course.config, course.models, course.tasks, facts, scores)
+    jobs = [job for model, task in cells for job in grid(course.config, model, task)]
+    later = [job for model, task in cells[:1] for job in _repeats(course.config, model, task, 0.0)]
+    course.run("tune", jobs, later)
+    return jobs
+
+
+def _repeats(config: SweepConfig, model: Model, task: Task, rate: float) -> list[Job]:
+    return finals(config, model, task, rate) if config.final is not None else []
+
+
+def _finals(course: Course, jobs: Sequence[Job]) -> list[Job]:
+    """The final repeats of the present winner of each task."""
+    by_name, runs = {model.name: model for model in course.models}, course.rows(jobs)
+    won = [(picks.winner(task, runs), task) for task in course.tasks]
+    return [job for best, task in won if best for job in _repeats(course.config, by_name[best[0]], task, best[1])]
+
+
+def _finish(course: Course, jobs: Sequence[Job]) -> None:
+    """Train the winner of each task again, and keep the repeat that validates best."""
+    assert course.config.final is not None
+    repeats = _finals(course, jobs)
+    course.run("final", repeats)
+    if not course.config.final.checkpoint:
+        return
+    by_id = {job.id: job for job in repeats}
+    best: dict[str, Row] = {}
+    for row in sorted(course.rows(repeats), key=lambda row: row["repeat"]):
+        if row["status"] == "ok" and (row["task"] not in best
+                                      or row["val_accuracy"] > best[row["task"]]["val_accuracy"]):  # fmt: skip
+            best[row["task"]] = row
+    exports = [export(by_id[row["job"]]) for row in best.values()]
+    course.hands.forget(job for job in exports if not checkpoint(course.hands.cache, job).is_dir())
+    course.run("export", exports)
+    for job in exports:
+        kept = checkpoint(course.hands.cache, job)
+        if kept.is_dir():
+            shutil.copytree(kept, course.store.out / "checkpoints" / job.task.name, dirs_exist_ok=True)
+
+
+def checkpoint(cache: Path, job: Job) -> Path:
+    """Where an ``export`` job leaves its folder."""
+    return cache / "checkpoints" / job.id
