@@ -45,10 +45,13 @@ def seconds(store: Store, related: list[Row]) -> dict[str, float]:
 def regrets(store: Store) -> dict[str, str]:
     """Relative regret of one model, by score."""
     return {
-        row["strategy"]: f"{100 * row['mean_relative_regret']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-        for row in store.rows("strategies")
-        if row["pool"] == "all" and row["budget"] == 1 and row["mean_relative_regret"] is not None
-    }
+        row["proxy"]: " ".join(
+            f"{100 * value:.1f}" if at == 0 else f"[{100 * value:.1f}, {100 * row['relative_regret_1_high']:.1f}]"
+            for at, value in enumerate((row["relative_regret_1"], row["relative_regret_1_low"])) if value is not None
+        )
+        for row in store.rows("proxies")
+        if row["pool"] == "all" and row["relative_regret_1"] is not None
+    }  # fmt: skip
 
 
 def main() -> None:

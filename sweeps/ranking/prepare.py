@@ -22,7 +22,7 @@ from taskrel.proxies import PROXIES
 
 STRATEGY, BUDGET = "hybrid_linear", 2
 PROBE = "linear"  # what the chance of being near the best goes by
-HEADS = {"steps": 500, "repeats": 2}  # of the probe: a tenth of the study's, and the same order (docs/rank.md)
+HEADS = {"steps": 500, "repeats": 2}  # of the probe: a tenth of the study's, and the same picks (docs/rank.md)
 EPOCHS = {"image": 5, "text": 3}
 STEPS = (60, 2500)  # at least and at most
 
