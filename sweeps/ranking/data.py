@@ -111,14 +111,12 @@ def _dataset(place: str, given: dict[str, str]) -> dict[str, Any]:
     entry = {"name": given.pop("name", None) or place.rpartition("/")[2], "dataset": place}
     if "label" in given and ("text" in given or "image" in given):
         return entry | given
-    import datasets
+    from sweeps.tasks.repositories import columns_of
 
     try:
-        info = datasets.load_dataset_builder(place, given.get("subset"), revision=given.get("revision")).info
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(f"the data must be there: {place} is no file or folder, and as a dataset of the hub it gives "
-                        f"{type(error).__name__}: {line}") from None  # fmt: skip
-    features = dict(info.features or {})
-    first: dict[str, Any] = {name: {} for name, kind in features.items() if type(kind).__name__ == "Image"}
+        features = columns_of(entry["name"], {"dataset": place, **given})
+    except DataError as error:
+        raise DataError(f"the data must be there: {place} is no file or folder, and as a dataset of the hub: {error}"
+                        ) from None  # fmt: skip
+    first: dict[str, Any] = {name: {} for name, pictures in features.items() if pictures}
     return entry | _columns(place, list(features), first, given)

@@ -25,6 +25,18 @@ def tables_of(name: str, reading: Mapping[str, Any]) -> dict[str, pa.Table]:
     return {split: labelled(part, reading["label"]) for split, part in parts_of(name, reading).items()}
 
 
+def columns_of(name: str, reading: Mapping[str, Any]) -> dict[str, bool]:
+    """The columns of a dataset, and whether each holds images; ``reading`` as for :func:`parts_of`, without columns.
+
+    Raises:
+        DataError: in one line, when it cannot be had or read.
+    """
+    from datasets import Image
+
+    features = parts_of(name, {**reading, "image": True})["train"].features
+    return {column: isinstance(kind, Image) for column, kind in features.items()}
+
+
 def labelled(part: Any, label: str) -> pa.Table:
     """A split as a table; class numbers become the names that the dataset gives them."""
     found = part.with_format("arrow")[:]

@@ -66,7 +66,7 @@ def test_it_starts_where_head2toe_ended(chosen):
     with head2toe_ft.opened(body, selection) as whole:
         whole.module.eval()
         np.testing.assert_allclose(whole.logits(batch).detach().numpy(), by_hand, atol=2e-4)
-        tuning = finetune.FineTuning(context, whole, job.task, {})
+        tuning = finetune.FineTuning(context, whole, job.task, {"batch": 8})
         assert tuning.accuracy("test") == pytest.approx(row["test_accuracy"], abs=0.003)  # near ties may turn
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in body.body.modules())
     with head2toe_ft.opened(loaded(chosen), selection, fresh=True) as whole:

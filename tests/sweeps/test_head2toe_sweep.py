@@ -15,7 +15,7 @@ from sweeps.tasks import registry as tasks_registry
 from sweeps.types import Row
 from sweeps.zoo import registry as zoo_registry
 
-MODELS = ["mini_mobilenet_v1.mininet", "mini_mobilenet_v2.mininet"]
+MODELS = ["mini_mobilenet_v1.mininet", "mini_resnet_v2_50.scratch"]
 
 
 def config(**head2toe: object) -> SweepConfig:

@@ -21,6 +21,7 @@ from sweeps.ranking import prepare, rank
 from sweeps.ranking.data import task_entry
 from sweeps.ranking.pool import models
 from sweeps.store import Store
+from sweeps.tasks.repositories import columns_of
 from tests.conftest import ROOT, draw_folder
 
 runner = CliRunner(env={"COLUMNS": "140", "TERM": "dumb", "NO_COLOR": "1"})
@@ -230,6 +231,19 @@ def test_columns_are_guessed_or_asked_for(tmp_path):
     assert set(task_entry(tmp_path / "e.npz", {})) == {"name", "path"}
     assert task_entry("owner/set", {"text": "t", "label": "l"}) == {
         "name": "set", "dataset": "owner/set", "text": "t", "label": "l"}  # fmt: skip
+
+
+def test_the_columns_of_a_dataset_are_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "set").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "set" / f"{split}.csv").write_text("review,stars\ngood,5\nbad,1\n")
+    assert columns_of("set", {"dataset": str(tmp_path / "set")}) == {"review": False, "stars": False}
+    monkeypatch.setattr("sweeps.tasks.repositories._fetched", lambda *_: tmp_path / "set")
+    assert task_entry("owner/set", {"label": "stars"}) == {
+        "name": "set", "dataset": "owner/set", "text": "review", "label": "stars"}  # fmt: skip
+    (tmp_path / "set" / "train.csv").unlink()
+    with pytest.raises(DataError, match="owner/set is no file or folder, and as a dataset of the hub"):
+        task_entry("owner/set", {"label": "stars"})
 
 
 def test_a_zoo_is_names_a_file_a_checkpoint_or_a_folder_of_them(place, tmp_path):

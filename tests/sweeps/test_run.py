@@ -142,12 +142,13 @@ def test_a_diverging_model_is_measured_and_never_picked_as_answer(two_tasks, tmp
     assert all(row["model"] != "faulty" for row in result.answer)
 
 
-def test_a_corrupt_image_fails_its_task_only(two_tasks, tmp_path):
+def test_a_corrupt_image_is_left_out_and_named(two_tasks, tmp_path):
     (two_tasks / "first" / "train" / "class_0" / "000.png").write_bytes(b"not an image")
     result = run(parse(tiny_config(two_tasks)), tmp_path / "out", INLINE)
-    assert {row["task"] for row in result.failures} == {"first"}
-    assert any("000.png" in row["error"] for row in result.failures)
-    assert [row["task"] for row in result.answer if row["model"]] == ["second"]
+    assert not result.failures
+    assert [row["task"] for row in result.answer if row["model"]] == ["first", "second"]
+    assert any("000.png" in note and "first" in note for note in result.notes)
+    assert [row["train"] for row in Store(result.out).rows("tasks")] == [3 * 12 - 1, 4 * 12]
 
 
 def test_an_unreadable_task_is_a_failure_and_the_rest_completes(two_tasks, tmp_path):

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 def job(number):
     task = Task(name=f"t{number}", source="none", classes=(), sizes={}, revision="")
-    return Job("note", 1, Model(name=f"m{number}", source="none"), task, {})
+    return Job("note", 1, Model(name=f"m{number}", source="timm:none"), task, {})
 
 
 class Thing(SimpleNamespace):

@@ -45,6 +45,7 @@ def swept(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _apart():
     """W&B's process keeps the address that it first heard of: every test starts its own."""
+    wandb.teardown()
     yield
     wandb.teardown()
 
