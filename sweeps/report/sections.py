@@ -11,7 +11,7 @@ from sweeps.report.forest import forest
 from sweeps.report.tables import Table
 from sweeps.types import Row
 
-MOST_PROXIES = 6  # drawn; all are in the table
+MOST_PROXIES = 4  # drawn; all are in the table
 
 
 class Folded(NamedTuple):
