@@ -15,6 +15,7 @@ from sweeps.report import words
 from sweeps.types import Row
 
 MOST_LINES, MOST_PROXIES = 10, 8
+MOST_POOLS = 4  # columns that 80 characters hold
 _STYLES = {"task": "bold", "model": "bold cyan", "rate": "bold cyan", "accuracy": "bold", "regret": "bold"}
 
 
@@ -64,7 +65,8 @@ def _strategies(console: Console, rows: Sequence[Row]) -> None:
     """Mean relative regret: a line per strategy and budget, a column per pool, the first with its interval."""
     if not rows:
         return
-    pools = list(dict.fromkeys(row["pool"] for row in rows))
+    found = list(dict.fromkeys(row["pool"] for row in rows))
+    pools = found[:MOST_POOLS]
     cells = {(row["strategy"], row["budget"], row["pool"]): row for row in rows}
     table = Table(title="Mean relative regret, by pool (lower is better)", title_justify="left", title_style="bold",
                   box=box.SIMPLE_HEAD, pad_edge=False)  # fmt: skip
@@ -76,6 +78,9 @@ def _strategies(console: Console, rows: Sequence[Row]) -> None:
         texts = [_mean(cells.get((strategy, budget, pool)), bounds=pool == pools[0]) for pool in pools]
         table.add_row(Text(words.strategy(strategy)), str(budget), *texts)
     console.print(table)
+    if len(found) > len(pools):
+        left = words.count(len(found) - len(pools), "more pool")
+        console.print(Text(f"{left} in the report: {words.printable(words.listing(found[MOST_POOLS:]))}", "dim"))
 
 
 def _mean(row: Row | None, *, bounds: bool) -> str:
