@@ -1,6 +1,7 @@
 """Which folder may know what: the parts that can be read off the source without running it."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,13 @@ def test_no_registry_host_and_no_large_file_is_tracked():
     assert "://" not in (ROOT / "requirements.lock").read_text()
     large = [name for name in files if (ROOT / name).is_file() and (ROOT / name).stat().st_size > 3_000_000]
     assert not large
+
+
+@pytest.mark.parametrize("module", ["ray_executor", "search"])
+def test_ray_asks_for_a_token_whichever_module_imports_it_first(module):
+    """A sweep of which only a search was left once started Ray without the token that its server asked for."""
+    code = (f"import sweeps.cluster.{module}, ray\n"
+            "assert ray._raylet.get_authentication_mode() == ray._raylet.AuthenticationMode.TOKEN")  # fmt: skip
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
