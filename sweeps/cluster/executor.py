@@ -3,13 +3,15 @@
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sweeps.cluster.queue import JobQueue
-from sweeps.cluster.search import Searches, Trial
 from sweeps.cluster.worker import Setup, Worker, blocked, job_row
 from sweeps.jobs.runs import run_row, stopped
 from sweeps.types import Job, Outcome, Point
+
+if TYPE_CHECKING:  # it imports Tune, which takes a second that a sweep without a search need not wait
+    from sweeps.cluster.search import Searches, Trial
 
 Settle = Callable[[Outcome], None]
 Start = Callable[[Job], None]
@@ -21,7 +23,7 @@ class Executor(Protocol):
     def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
         """Run jobs after their needs (``done`` are met already); call ``settle`` once for each."""
 
-    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+    def search(self, searches: "Searches", settle: Settle, start: Start) -> None:
         """Run trials until every search has asked all of its own."""
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class InlineExecutor:
             for never in queue.settle(job, outcome.ok):
                 settle(blocked(never, job.label))
 
-    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+    def search(self, searches: "Searches", settle: Settle, start: Start) -> None:
         """See :class:`Executor`."""
         model = None
         while (trial := searches.next(model)) is not None:
@@ -64,14 +66,14 @@ class InlineExecutor:
         self.worker.drop()
 
 
-def end(trial: Trial, outcome: Outcome) -> Outcome:
+def end(trial: "Trial", outcome: Outcome) -> Outcome:
     """Tell the search how a trial ended."""
     rows = outcome.rows.get(trial.cell.cell.table, [])
     trial.cell.finish(trial, rows[0] if rows else None)
     return outcome
 
 
-def stop(trial: Trial, started: datetime, setup: Setup, worker: str) -> Outcome:
+def stop(trial: "Trial", started: datetime, setup: Setup, worker: str) -> Outcome:
     """The outcome of a trial that ASHA stopped at its last point."""
     row = run_row(trial.job) | stopped(trial.points)
     trial.cell.finish(trial, row)

@@ -26,7 +26,8 @@ class Setup:
     """What a worker is told when it starts: where the caches are, its device and threads, and the provenance.
 
     ``shared`` is the output on object storage through which workers on several machines share the features.
-    ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it.
+    ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it,
+    ``context`` what makes of all this the context that jobs are given.
     """
 
     cache: Path
@@ -36,6 +37,7 @@ class Setup:
     kinds: Mapping[str, str] = field(default_factory=lambda: dict(KINDS))
     path: tuple[str, ...] = ()
     shared: str | None = None
+    context: str = "sweeps.jobs.context:opened"
 
 
 class _Clock:
@@ -49,17 +51,9 @@ class Worker:
     """One device, one job at a time."""
 
     def __init__(self, setup: Setup, name: str = "inline") -> None:
-        import torch
-
-        from sweeps.jobs.context import Context
-
         sys.path.extend(folder for folder in setup.path if folder not in sys.path)
-        torch.set_num_threads(setup.threads)  # part of what makes a number: the same on every executor
-        device = setup.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.setup, self.name = setup, name
-        self.context = Context(cache=Path(setup.cache), device=device, shared=setup.shared)
+        self.context = _imported(setup.context)(Path(setup.cache), setup.device, setup.threads, setup.shared)
         self._open: tuple[str, Any, _Clock] | None = None
         self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
 
@@ -122,9 +116,13 @@ class Worker:
 
     def _function(self, kind: str) -> Callable[..., dict[str, list[Row]]]:
         if kind not in self._functions:
-            module, _, name = self.setup.kinds[kind].partition(":")
-            self._functions[kind] = getattr(importlib.import_module(module), name)
+            self._functions[kind] = _imported(self.setup.kinds[kind])
         return self._functions[kind]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def job_row(job: Job, fault: BaseException | None = None) -> Row:

@@ -93,3 +93,11 @@ class Context:
         self._kept.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def opened(cache: Path, device: str, threads: int, shared: str | None) -> Context:
+    """The context of a worker on its device ("auto": a GPU where there is one), with so many threads."""
+    torch.set_num_threads(threads)  # part of what makes a number: the same on every executor
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Context(cache=cache, device=device, shared=shared)
