@@ -64,6 +64,7 @@ class Hands:
     def __exit__(self, *_: object) -> None:
         if self._executor is not None:
             self._executor.close()
+        self.store.wait()  # what was measured is kept however the run ends
 
     @property
     def lanes(self) -> int:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from sweeps.behind import Behind
 from sweeps.errors import OutputError
 from sweeps.parquet import write_parquet
 from sweeps.remote import Remote, is_uri
@@ -176,6 +177,7 @@ DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "compariso
 # Tables with one part per job, whose every row names its job: those that grow with the sweep and are compacted.
 PACKED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
 PACK_PARTS, PACK_BYTES = 256, 128 * 2**20  # from how many parts on; a larger pack is not written again
+WRITERS, BACKLOG = 8, 64  # threads, and outcomes that wait for one
 FRESH_PARTS = 4096  # of so many written in one run there is a pack before its end
 _PACK = "pack-"
 
@@ -191,7 +193,10 @@ class Store:
             self.out = Path(tempfile.mkdtemp(prefix="sweeps-"))
             atexit.register(shutil.rmtree, self.out, ignore_errors=True)
         self.folder = self.out / "tables"
-        self._fresh: dict[str, dict[str, pa.Table]] = {}  # parts that this process wrote since it last made a pack
+        self._behind = Behind(WRITERS, BACKLOG)
+        # What this process appended since it last made packs: how many, and their parts.
+        self._given = 0
+        self._fresh: dict[str, dict[str, pa.Table]] = {table: {} for table in PACKED}
         self.refresh()
 
     def refresh(self) -> None:
@@ -222,13 +227,31 @@ class Store:
                               "choose another with --out") from None  # fmt: skip
 
     def append(self, outcome: Outcome) -> None:
-        """Write the rows of one job, its ``jobs`` row last."""
+        """Write the rows of one job, its ``jobs`` row last; soon, and before whatever is read from this store next.
+
+        Raises:
+            OutputError: when this or an earlier one cannot be written.
+        """
+        if self._given >= FRESH_PARTS:
+            self.wait()
+            self._given = 0
+            for table, parts in self._fresh.items():
+                if parts:
+                    self._pack_fresh(table)
+        self._given += 1
+        self._behind.give(outcome.job["job"], lambda: self._append(outcome))
+
+    def _append(self, outcome: Outcome) -> None:
         job_id = outcome.job["job"]
         for table, rows in [*outcome.rows.items(), ("jobs", [outcome.job])]:
             data = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
             self._write(table, job_id, data)
             if table in PACKED:
-                self._note(table, job_id, data)
+                self._fresh[table][job_id] = data
+
+    def wait(self) -> None:
+        """Return when all that was appended is on the disk. Raises: OutputError when something cannot be written."""
+        self._behind.wait()
 
     def write(self, table: str, part: str, rows: Sequence[Row]) -> None:
         """Write one part: whole or not at all; an older part of that name is replaced."""
@@ -241,6 +264,7 @@ class Store:
     def read(self, table: str, parts: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a table, or those of the named parts that exist, or some columns; an absent table is empty."""
         wanted = None if parts is None else list(parts)
+        self.wait()
         while True:
             packs, loose = self._files(table)
             try:
@@ -273,9 +297,10 @@ class Store:
         Only the holder of the output may. Killed at any moment, it leaves each job in the parts, in a pack, or in both
         and then read once.
         """
+        self.wait()
         for table in PACKED:
             _, loose = self._files(table)
-            self._fresh.pop(table, None)
+            self._fresh[table] = {}
             if len(loose) < least:
                 continue
             schema = SCHEMAS[table]
@@ -298,13 +323,9 @@ class Store:
         self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
         self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
 
-    def _note(self, table: str, part: str, data: pa.Table) -> None:
-        """Remember a part that was just written; of very many, make a pack at once: a folder of millions is slow."""
-        fresh = self._fresh.setdefault(table, {})
-        fresh[part] = data
-        if len(fresh) < FRESH_PARTS:
-            return
-        del self._fresh[table]
+    def _pack_fresh(self, table: str) -> None:
+        """Make a pack of what this process wrote itself: a folder of millions of files is slow."""
+        fresh, self._fresh[table] = self._fresh[table], {}
         stems = pa.array([name for name, rows in fresh.items() for _ in range(len(rows))], pa.string())
         loose = {name: self.folder / table / f"{name}.parquet" for name in fresh}
         self._pack(table, loose, pa.chunked_array([stems]), pa.concat_tables(fresh.values()).combine_chunks())

@@ -97,6 +97,7 @@ def fill(folder, jobs):
     store.prepare()
     for number, job in enumerate(jobs):
         store.append(outcome(job, number + 1))
+    store.wait()
     return store
 
 

@@ -40,6 +40,7 @@ def test_empty_tables_have_their_schema(store):
 
 def test_schema_version_is_in_every_part(store):
     store.append(outcome("a", 0.5))
+    store.wait()
     metadata = pq.read_schema(store.folder / "scores" / "a.parquet").metadata
     assert metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
 
