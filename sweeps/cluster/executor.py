@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from sweeps.cluster.queue import JobQueue
-from sweeps.cluster.worker import Setup, Worker, blocked, job_row
+from sweeps.cluster.worker import Clock, Setup, Worker, blocked, job_row
 from sweeps.jobs.runs import run_row, stopped
 from sweeps.types import Job, Outcome, Point
 
@@ -52,11 +52,11 @@ class InlineExecutor:
         while (trial := searches.next(model)) is not None:
             model = trial.job.model.name
             start(trial.job)
-            started = datetime.now(UTC)
+            clock = Clock()
             while isinstance(step := self.worker.advance(trial.job), Point):
                 if not trial.cell.report(trial, step):
                     self.worker.drop()
-                    settle(stop(trial, started, self.worker.setup, self.worker.name))
+                    settle(stop(trial, clock, self.worker.setup, self.worker.name))
                     break
             else:
                 settle(end(trial, step))
@@ -73,12 +73,11 @@ def end(trial: "Trial", outcome: Outcome) -> Outcome:
     return outcome
 
 
-def stop(trial: "Trial", started: datetime, setup: Setup, worker: str) -> Outcome:
+def stop(trial: "Trial", clock: Clock, setup: Setup, worker: str) -> Outcome:
     """The outcome of a trial that ASHA stopped at its last point."""
     row = run_row(trial.job) | stopped(trial.points)
     trial.cell.finish(trial, row)
-    finished = datetime.now(UTC)
-    seconds = (finished - started).total_seconds()
-    place = {"attempt": trial.attempts, "seconds": seconds, "started": started, "finished": finished,
+    seconds = clock.seconds
+    place = {"attempt": trial.attempts, "seconds": seconds, "started": clock.started, "finished": datetime.now(UTC),
              "host": socket.gethostname(), "worker": worker, **setup.provenance}  # fmt: skip
     return Outcome(job_row(trial.job) | place, {"runs": [row | {"seconds": seconds}]})

@@ -40,11 +40,16 @@ class Setup:
     context: str = "sweeps.jobs.context:opened"
 
 
-class _Clock:
-    """When something began, on the calendar and on the stop-watch."""
+class Clock:
+    """When something began, on the calendar, and how long it takes: calendars are put back, stop-watches are not."""
 
     def __init__(self) -> None:
-        self.started, self.start = datetime.now(UTC), time.perf_counter()
+        self.started, self._start = datetime.now(UTC), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since then."""
+        return time.perf_counter() - self._start
 
 
 class Worker:
@@ -54,7 +59,7 @@ class Worker:
         sys.path.extend(folder for folder in setup.path if folder not in sys.path)
         self.setup, self.name = setup, name
         self.context = _imported(setup.context)(Path(setup.cache), setup.device, setup.threads, setup.shared)
-        self._open: tuple[str, Any, _Clock] | None = None
+        self._open: tuple[str, Any, Clock] | None = None
         self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
 
     def ready(self) -> str:
@@ -63,10 +68,10 @@ class Worker:
 
     def run(self, job: Job, attempt: int = 1) -> Outcome:
         """Run one job to its end; whatever it raises becomes a failed row."""
-        clock = _Clock()
+        clock = Clock()
         try:
             self.context.prepare(job.model)
-            clock = _Clock()
+            clock = Clock()
             return self._outcome(job, self._function(job.kind)(job, self.context), None, clock, attempt)
         except Exception as fault:
             return self._outcome(job, {}, fault, clock, attempt)
@@ -75,14 +80,14 @@ class Worker:
         """Take a trial to its next evaluation, or to its end. A job that was not the last one starts afresh."""
         if job.kind != "trial":  # only a fine-tuning is looked at on its way
             return self.run(job, attempt)
-        clock = _Clock()
+        clock = Clock()
         try:
             if self._open is None or self._open[0] != job.id:
                 from sweeps.jobs.finetune import advance
 
                 self.drop()
                 self.context.prepare(job.model)
-                self._open = (job.id, advance(job, self.context), _Clock())
+                self._open = (job.id, advance(job, self.context), Clock())
             _, stages, clock = self._open
             return next(stages)
         except StopIteration as end:
@@ -98,9 +103,9 @@ class Worker:
             self._open[1].close()
             self._open = None
 
-    def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "_Clock",
+    def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "Clock",
                  attempt: int) -> Outcome:  # fmt: skip
-        seconds = time.perf_counter() - clock.start
+        seconds = clock.seconds
         if fault is not None:
             self.context.forget()
         for row in (row for part in rows.values() for row in part):

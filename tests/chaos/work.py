@@ -46,6 +46,11 @@ def embed(job: Job, context: Context) -> dict[str, list[Row]]:
     return {"features": [row]}
 
 
+def pause(job: Job, context: Context) -> dict[str, list[Row]]:
+    time.sleep(PAUSE_SECONDS)
+    return {}
+
+
 def features(job: Job, context: Context) -> float:
     """Read from the cache, or made and kept there, as the real ones are."""
     path = context.cache / "features" / f"{job.id}.json"
