@@ -9,6 +9,7 @@ Each has its own process ids, so that `ray stop` there ends what runs there, and
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -83,7 +84,8 @@ class Machines:
     def start(self, number: int, command: str, environment: dict[str, str], folder: Path) -> subprocess.Popen:
         """A command on a machine, in a shell there."""
         inside = ["nsenter", "--target", str(self._init(number)), "--net", "--mount", "--pid", "--uts"]
-        return subprocess.Popen([*inside, "bash", "-c", command], env=environment, cwd=folder, text=True,
+        there = f"cd {shlex.quote(str(folder))} && {{ {command}; }}"  # whoever enters stands at the root
+        return subprocess.Popen([*inside, "bash", "-c", there], env=environment, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
     def run(self, number: int, command: str, environment: dict[str, str], folder: Path, seconds: float = 240) -> str:

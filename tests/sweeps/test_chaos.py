@@ -1,6 +1,6 @@
 """Whatever dies or fails at a random moment, the same command ends with the same tables: `make chaos` has all seeds.
 
-Disasters on one cluster that is kept (tests/chaos), with jobs of milliseconds; and three whole sweeps, searches and all.
+Disasters on one cluster that is kept (tests/chaos), with jobs of milliseconds; and three whole sweeps, with searches.
 """
 
 import os
