@@ -13,6 +13,7 @@ import argparse
 import csv
 import math
 import random
+import resource
 import shutil
 import statistics
 import tempfile
@@ -26,7 +27,6 @@ import pyarrow as pa
 
 from sweeps import sql
 from sweeps.cluster.paper import PaperCrew
-from sweeps.cluster.queue import chains
 from sweeps.cluster.worker import job_row
 from sweeps.store import SCHEMAS, Store
 from sweeps.types import Job, Model, Outcome, Task
@@ -95,8 +95,8 @@ def outcome(job: Job, seconds: float) -> Outcome:
 
 def makespan(jobs: list[Job], seconds: Callable[..., float], workers: int) -> float:
     """Print what the loop makes of it; returns its processor seconds for each job."""
-    took = {job.id: seconds(job) for job in jobs}
-    bound = max(sum(took.values()) / workers, *took.values(), *(chains({j.id: j for j in jobs[:0]}).values()))
+    took = [seconds(job) for job in jobs]
+    bound = max(sum(took) / workers, max(took))
     crew, count = PaperCrew(workers, seconds, load=LOAD), [0]
 
     def settle(_: Outcome) -> None:
@@ -106,8 +106,10 @@ def makespan(jobs: list[Job], seconds: Callable[..., float], workers: int) -> fl
     crew.run(jobs, (), settle, lambda _: None)
     each = (time.process_time() - begun) / len(jobs)
     assert count[0] == len(jobs)
-    print(f"{len(jobs):9,d} jobs on {workers:5,d} workers: {crew.clock / 3600:9.2f} h, {crew.clock / bound:.3f} of the lower "
-          f"bound; loop {1e6 * each:.0f} us a job, {len(jobs) / crew.clock:.1f} jobs/s", flush=True)  # fmt: skip
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{len(jobs):9,d} jobs on {workers:5,d} workers: {crew.clock / 3600:9.2f} h, {crew.clock / bound:.3f} of the "
+          f"lower bound; loop {1e6 * each:.0f} us a job, {len(jobs) / crew.clock:.1f} jobs/s; {held:.1f} GiB held",
+          flush=True)  # fmt: skip
     return each
 
 
@@ -164,8 +166,8 @@ def main() -> None:
     try:
         written = writing(folder, many[: 500 if small else 20_000], longer)
         busy = (each + written + RAY_SECONDS) * 1000 / mean
-        print(f"driver at 1,000 workers with jobs of {mean:.0f} s: {100 * busy:.1f}% busy (loop {1e3 * each:.2f} ms, store "
-              f"{1e3 * written:.2f} ms, Ray {1e3 * RAY_SECONDS:.2f} ms a job)", flush=True)  # fmt: skip
+        print(f"driver at 1,000 workers with jobs of {mean:.0f} s: {100 * busy:.1f}% busy (loop {1e3 * each:.2f} ms, "
+              f"store {1e3 * written:.2f} ms, Ray {1e3 * RAY_SECONDS:.2f} ms a job)", flush=True)  # fmt: skip
         reading(folder, 100_000 if small else 1_000_000)
     finally:
         shutil.rmtree(folder)
