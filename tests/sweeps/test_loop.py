@@ -76,13 +76,13 @@ def ready_now(jobs, done, held):
     return {each.id for each in jobs if each.id not in done | set(held) and done.issuperset(each.needs)}
 
 
-def test_a_job_as_long_as_all_the_rest_does_not_wait_for_its_model():
-    short = [job(number, 1.0, model=f"m{number % 2}") for number in range(40)]
-    long = job(99, 15.0, model="last")
-    jobs = [*short, long]
+def test_a_long_job_does_not_wait_until_its_model_has_most_work_left():
+    jobs = [job(number, 1.0, model=f"m{number % 8}") for number in range(160)]
+    jobs.append(job(999, 15.0, model="last"))
     crew = PaperCrew(4, lambda each, *_: each.cost)
     run(crew, jobs)
-    assert crew.clock == least(jobs, {each.id: each.cost for each in jobs}, 4) == 15.0
+    assert least(jobs, {each.id: each.cost for each in jobs}, 4) == 43.75
+    assert crew.clock == 44.0  # left to the end, it would be 55
 
 
 # --- deaths ---------------------------------------------------------------------------------------------------------
@@ -191,6 +191,23 @@ def test_a_second_issue_that_fails_leaves_the_first_alone():
     found = run(crew, jobs)
     assert found[jobs[0].id].ok
     assert found[jobs[0].id].job["seconds"] in (10.0, 200.0)
+
+
+def test_a_worker_that_dies_with_what_another_one_also_does_changes_nothing():
+    crew = Stuck(4, 45.0)
+    collect = crew.collect
+
+    def dies(ref, each, attempt):
+        if crew._took[ref] == 45.0:
+            raise WorkerLost from RuntimeError("killed")
+        return collect(ref, each, attempt)
+
+    crew.collect = dies
+    jobs = [job(number, 10.0) for number in range(12)]
+    found = run(crew, jobs)
+    assert found[jobs[0].id].ok
+    assert len(crew.sent) == 2
+    assert crew.replaced == [crew.sent[0][0]]
 
 
 def test_nothing_is_issued_twice_while_all_go_as_forecast():
