@@ -1,7 +1,7 @@
 """Executor: what hands jobs to workers. The protocol, and the inline one that runs everything in this process."""
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,9 @@ Start = Callable[[Job], None]
 class Executor(Protocol):
     """Exactly one outcome for every job, in any order; the same outcomes whatever the executor."""
 
+    def learn(self, measured: Mapping[str, int]) -> None:
+        """Be told model -> bytes that its fine-tuning took of a GPU at its peak."""
+
     def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
         """Run jobs after their needs (``done`` are met already); call ``settle`` once for each."""
 
@@ -35,6 +38,9 @@ class InlineExecutor:
 
     def __init__(self, setup: Setup) -> None:
         self.worker = Worker(setup)
+
+    def learn(self, measured: Mapping[str, int]) -> None:
+        """See :class:`Executor`."""
 
     def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
         """See :class:`Executor`."""

@@ -6,7 +6,7 @@ Ray wraps the plain :class:`Worker` here, once.
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -16,6 +16,7 @@ from sweeps.cluster import loop
 from sweeps.cluster.executor import Settle, Start
 from sweeps.cluster.loop import WorkerLost
 from sweeps.cluster.seat import Resources, Seat
+from sweeps.cluster.share import parts
 from sweeps.cluster.worker import Setup, Worker, lost
 from sweeps.errors import ClusterError
 from sweeps.types import Job, Outcome
@@ -39,9 +40,10 @@ class RayExecutor:
         self.attempts = resources.attempts
         self._connect()
         self.gpus = self._gpus_each()
-        self.seats = [Seat(f"worker-{index}") for index in range(self._count())]
-        for seat in self.seats:
-            self.hire(seat)
+        self.shared = self.gpus == 1.0 and resources.gpus is None and resources.workers is None
+        self.measured: Mapping[str, int] = {}
+        self.memory: int | None = None
+        self.seats = self._seats()
         self.deaths = 0
         self._looked = time.monotonic()
         self._patient_until = self._looked + SAY_SECONDS
@@ -71,6 +73,25 @@ class RayExecutor:
         by_gpu = int(have.get("GPU", 0) // self.gpus) if self.gpus else by_cpu
         return self.resources.workers or max(1, min(by_cpu, by_gpu))
 
+    def _seats(self) -> list[Seat]:
+        seats = [Seat(f"worker-{index}") for index in range(self._count())]
+        for seat in seats:
+            self.hire(seat)
+        return seats
+
+    def learn(self, measured: Mapping[str, int]) -> None:
+        """See :class:`sweeps.cluster.executor.Executor`."""
+        self.measured = measured
+
+    def _resize(self, share: float) -> None:
+        """Workers that hold another share of a GPU each, and as many more or fewer of them."""
+        if share == self.gpus:
+            return
+        for seat in self.seats:
+            ray.kill(seat.actor)
+        self.gpus = share
+        self.seats = self._seats()
+
     def hire(self, seat: Seat) -> None:
         """Start a worker in a seat."""
         options = {"num_cpus": self.resources.cpus, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
@@ -81,7 +102,7 @@ class RayExecutor:
         """Whether the worker of a seat has come; one that died on its way is replaced."""
         if seat.coming is not None and ray.wait([seat.coming], timeout=0)[0]:
             try:
-                ray.get(seat.coming)
+                self.memory = ray.get(seat.coming)
                 seat.coming = None
             except RayError as fault:
                 self.replace(seat, fault)
@@ -150,7 +171,12 @@ class RayExecutor:
 
     def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
         """See :class:`sweeps.cluster.executor.Executor`."""
-        loop.run(self, jobs, done, settle, start)
+        met = set(done)
+        split = parts(jobs, self.measured, self.memory) if self.shared else [(self.gpus, list(jobs))]
+        for share, part in split:
+            self._resize(share)
+            loop.run(self, part, met, settle, start)
+            met |= {job.id for job in part}
 
     def search(self, searches: "Searches", settle: Settle, start: Start) -> None:
         """See :class:`sweeps.cluster.executor.Executor`."""

@@ -62,9 +62,9 @@ class Worker:
         self._open: tuple[str, Any, Clock] | None = None
         self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
 
-    def ready(self) -> str:
-        """The worker's name, once it stands."""
-        return self.name
+    def ready(self) -> int | None:
+        """Once it stands: bytes of memory of its GPU, None where it has none."""
+        return self.context.memory()
 
     def run(self, job: Job, attempt: int = 1) -> Outcome:
         """Run one job to its end; whatever it raises becomes a failed row."""

@@ -30,6 +30,10 @@ class Context:
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
         self._kept: dict[str, Any] = {}
 
+    def memory(self) -> int | None:
+        """Bytes of the GPU's memory, None on a CPU."""
+        return torch.cuda.get_device_properties(self.device).total_memory if self.device.startswith("cuda") else None
+
     def prepare(self, model: Model) -> None:
         """Import what loads such a model: seconds that belong to the worker's start and not to its first job."""
         loader(model)

@@ -20,6 +20,9 @@ class Context:
     cache: Path
     device: str = "cpu"
 
+    def memory(self) -> None:
+        """No GPU."""
+
     def prepare(self, model: Model) -> None:
         """Nothing to import."""
 
