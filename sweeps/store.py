@@ -194,8 +194,7 @@ class Store:
             atexit.register(shutil.rmtree, self.out, ignore_errors=True)
         self.folder = self.out / "tables"
         self._behind = Behind(WRITERS, BACKLOG)
-        # What this process appended since it last made packs: how many, and their parts.
-        self._given = 0
+        self._given = 0  # what this process appended since it last made packs: how many, and their parts
         self._fresh: dict[str, dict[str, pa.Table]] = {table: {} for table in PACKED}
         self.refresh()
 
@@ -300,9 +299,12 @@ class Store:
         self.wait()
         for table in PACKED:
             _, loose = self._files(table)
-            self._fresh[table] = {}
             if len(loose) < least:
                 continue
+            if loose.keys() <= self._fresh[table].keys():
+                self._pack_fresh(table)
+                continue
+            self._fresh[table] = {}
             schema = SCHEMAS[table]
             top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
             stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
