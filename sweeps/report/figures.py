@@ -58,7 +58,7 @@ def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str],
         frame(axes, "x")
         figure.legend(handles=_answer_key(), loc="upper left", bbox_to_anchor=((left - 8) / wide, 1.0), borderpad=0.2,
                       ncols=2 if narrow else 4, handletextpad=0.5, columnspacing=1.6, borderaxespad=0)  # fmt: skip
-        return svg(figure, f"{name}{wide}", "Test accuracy of the chosen model for each task, among all models.")
+        return svg(figure, f"{name}-{wide}", "Test accuracy of the chosen model for each task, among all models.")
 
 
 def _names_beside(axes: Axes, level: int, row: Row, _: str, __: int) -> None:

@@ -51,7 +51,7 @@ def forest(rows: Sequence[Row], pool: str, wide: int = WIDE) -> str:
         anchor = ((8 if narrow else left - 8) / wide, 1.0)
         figure.legend(handles=_key(shown, narrow), loc="upper left", bbox_to_anchor=anchor, ncols=3 if narrow else 6,
                       borderaxespad=0, borderpad=0.2, columnspacing=1.4, handletextpad=0.4)  # fmt: skip
-        return svg(figure, f"forest{wide}", f"Relative regret and weighted tau of every proxy in the pool {pool}.")
+        return svg(figure, f"forest-{wide}", f"Relative regret and weighted tau of every proxy in the pool {pool}.")
 
 
 def _regrets(axes: Axes, rows: Sequence[Row]) -> None:

@@ -69,7 +69,7 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
         title=name or "model sweep",
         status=_status(evidence),
         banner=_banner(evidence),
-        parts=_parts(evidence, rows),
+        parts=parts(evidence, rows),
         no_answer=_no_answer(evidence),
         remarks=tables.remarks(rows["answer"]),
         answer_table=tables.answers(rows["answer"]) if any(row["model"] for row in rows["answer"]) else None,
@@ -138,15 +138,17 @@ def _no_answer(evidence: Evidence) -> str:
     return "There is no answer yet, because no strategy could pick a model."
 
 
-def _parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
+def parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
+    """The answers, by kind of task."""
     found = []
     for title, tasks in evidence.parts.items():
         here = [row for row in rows["answer"] if row["task"] in tasks]
         if here:
             wide, narrow = (
-                pictures(figures.answers(here, rows["accuracies"], evidence.pool, size, name=title.lower()))
+                pictures(figures.answers(here, rows["accuracies"], evidence.pool, size,
+                                         name=f"answers-{title.lower()}"))
                 for size in (figures.WIDE, figures.NARROW)
-            )
+            )  # fmt: skip
             lead = words.answers(here) if len(here) > MOST_SENTENCES else ""
             found.append(Answered(title, lead, [words.answer(row) for row in here], wide, narrow))
     return found if len(evidence.parts) > 1 else [part._replace(title="") for part in found]

@@ -166,6 +166,6 @@ def _keep(figure: Figure, paper: Paper, name: str, label: str) -> None:
     for artist in figure.findobj(include_self=False):
         artist.set_gid(None)
     for kind, unsaid in (("svg", ("Creator", "Date")), ("pdf", ("Creator", "Producer", "CreationDate"))):
-        path = paper.folder / f"{name}.{kind}"
+        path = paper.folder / f"{name.removesuffix(f'-{figure.bbox.width:.0f}')}.{kind}"
         figure.savefig(path, format=kind, metadata={"Title": label, **dict.fromkeys(unsaid)})
         paper.kept.append(path)

@@ -83,7 +83,7 @@ def duels(rows: Sequence[Row], pool: str, wide: int = WIDE) -> str:
             up -= foot
         figure.legend(handles=_duel_key(), loc="upper left", bbox_to_anchor=(8 / wide, 1.0), ncols=2, borderaxespad=0,
                       borderpad=0.2, handletextpad=0.4, columnspacing=1.4)  # fmt: skip
-        return svg(figure, f"duels{wide}", "Difference of relative regret to the answer's strategy, by task.")
+        return svg(figure, f"duels-{wide}", "Difference of relative regret to the answer's strategy, by task.")
 
 
 def _duel(axes: Axes, rows: Sequence[Row], reach: tuple[float, float]) -> None:
