@@ -219,7 +219,8 @@
   const write = () => {
     const view = new URLSearchParams(Object.entries({ ...chosen(), model: pinned }).filter(([, value]) => value));
     sorted.forEach(([column, down], id) => view.append("sort", `${id}:${column}${down ? ":down" : ""}`));
-    history.replaceState(null, "", `#${anchor}${view.size ? `?${view}` : ""}`);
+    const place = `#${anchor}${view.size ? `?${view}` : ""}`;
+    history.replaceState(null, "", place === "#" ? location.pathname + location.search : place);
   };
   const read = () => {
     const [place, query] = location.hash.slice(1).split("?");
@@ -251,20 +252,22 @@
       return null; // a browser may keep nothing for a file
     }
   };
-  const paint = (dark) => {
-    document.documentElement.dataset.theme = dark ? "dark" : "light";
-    theme.setAttribute("aria-pressed", dark);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const paint = () => {
+    const kept = store((kept) => kept.getItem("sweeps-theme"));
+    if (kept) document.documentElement.dataset.theme = kept; // without, the style sheet follows the system
+    theme.setAttribute("aria-pressed", kept ? kept === "dark" : system.matches);
   };
-  const kept = store((kept) => kept.getItem("sweeps-theme"));
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  paint(kept ? kept === "dark" : dark.matches);
-  dark.addEventListener("change", () => store((kept) => kept.getItem("sweeps-theme")) ?? paint(dark.matches));
+  system.addEventListener("change", paint);
   theme.addEventListener("click", () => {
-    const next = theme.getAttribute("aria-pressed") !== "true";
-    paint(next);
-    store((kept) => kept.setItem("sweeps-theme", next ? "dark" : "light"));
+    const next = theme.getAttribute("aria-pressed") === "true" ? "light" : "dark";
+    store((kept) => kept.setItem("sweeps-theme", next));
+    paint();
+    document.documentElement.dataset.theme = next; // even where nothing can be kept
+    theme.setAttribute("aria-pressed", next === "dark");
   });
 
+  paint();
   theme.hidden = form.hidden = false;
   read();
 })();
