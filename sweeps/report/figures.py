@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -21,6 +22,7 @@ from sweeps.report.ink import (
     strategy_order,
     strokes,
     svg,
+    tip,
     tip_labels,
 )  # fmt: skip
 from sweeps.report.labels import fit, short_names, two_lines, width
@@ -172,8 +174,10 @@ def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence
                    if row["strategy"] == name and words.percent(row["relative_regret"]) == "0.0%"]  # fmt: skip
         dots(axes, [(x, 0.0) for x, _ in nothing], [mark for _, mark in nothing], "o",
              color=strategy_colour(name, order), markersize=3.5, clip_on=False)  # fmt: skip
-    strokes(axes, [((x, row["low"]), (x, row["high"])) for x, row, _ in drawn
-                   if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]],
+    ranged = [(x, row, mark) for x, row, mark in drawn
+              if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]]  # fmt: skip
+    strokes(axes, [((x, row["low"]), (x, row["high"])) for x, row, _ in ranged],
+            [mark._replace(tip="") for _, _, mark in ranged],
             color=colour("ink"), linewidth=1, alpha=0.55)  # fmt: skip
     axes.axhline(0, color=colour("muted"), linewidth=0.8)
     axes.axvline(0.65, color=colour("line"), linewidth=1)
@@ -250,14 +254,16 @@ def _heat(axes: Axes, cells: Sequence[tuple[int, int, Row]], spans: Sequence[tup
           [colour("heat")] * len(cells), strengths)  # fmt: skip
     for (across, down, row), strength in zip(cells, strengths, strict=True):
         tint, won = colour("surface" if strength > 0.75 else "ink"), row["accuracy"] == spans[across][1]
-        axes.text(across, down + 0.02, words.points(row["accuracy"]), ha="center", va="center", fontsize=10.5,
-                  color=tint, weight="bold" if won else "normal")  # fmt: skip
+        parts: list[Artist] = [axes.text(across, down + 0.02, words.points(row["accuracy"]), ha="center", va="center",
+                                         fontsize=10.5, color=tint, weight="bold" if won else "normal")]  # fmt: skip
         if won:
-            axes.add_patch(Rectangle((across - 0.485, down - 0.46), 0.97, 0.92, fill=False, edgecolor=colour("ink"),
-                                     linewidth=1.8, zorder=3))  # fmt: skip
+            parts.append(axes.add_patch(Rectangle((across - 0.485, down - 0.46), 0.97, 0.92, fill=False, linewidth=1.8,
+                                                  edgecolor=colour("ink"), zorder=3)))  # fmt: skip
         if (row["model"], row["task"]) in picked:
-            axes.annotate("●", (across + 0.47, down), (-3, 0), textcoords="offset points", ha="right", va="center",
-                          fontsize=8, color=tint)  # fmt: skip
+            parts.append(axes.annotate("●", (across + 0.47, down), (-3, 0), textcoords="offset points", ha="right",
+                                       va="center", fontsize=8, color=tint))  # fmt: skip
+        for part in parts:
+            tip(part, Mark("", row["model"], row["task"]))
 
 
 def _axes(figure: Figure, left: float, bottom: float, wide: float, high: float) -> Axes:

@@ -21,6 +21,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from sweeps.report.labels import width
 from sweeps.report.markup import Mark, for_page, mark_id
 
 NAMES = (
@@ -93,6 +94,37 @@ def frame(axes: Axes, grid: str = "y") -> None:
     axes.spines["left" if grid == "y" else "bottom"].set_visible(False)
 
 
+def ticks(axes: Axes, size: float, sides: tuple[str, str]) -> None:
+    """Grid, tick labels and axis labels of axes whose limits are settled: few artists where Matplotlib has five a tick.
+
+    Args:
+        axes: with everything drawn; no tick of their own is left.
+        size: of the tick labels.
+        sides: what runs across and what runs upwards; may be empty.
+    """
+    axes.autoscale_view()
+    box, limits = axes.get_window_extent(), (axes.get_xlim(), axes.get_ylim())
+    found = [[float(place) for place in axis.get_majorticklocs() if min(ends) <= place <= max(ends)]
+             for axis, ends in zip((axes.xaxis, axes.yaxis), limits, strict=True)]  # fmt: skip
+    xs, ys = ([*zip(places, axis.get_major_formatter().format_ticks(places), strict=True)] if places else []
+              for axis, places in zip((axes.xaxis, axes.yaxis), found, strict=True))  # fmt: skip
+    strokes(axes, [((x, limits[1][0]), (x, limits[1][1])) for x, _ in xs]
+            + [((limits[0][0], y), (limits[0][1], y)) for y, _ in ys],
+            color=colour("line"), linewidth=0.7, zorder=0.5)  # fmt: skip
+    style: dict[str, Any] = {"color": colour("muted"), "fontsize": size}
+    for x, label in xs:
+        axes.text(x, -5 / box.height, label, transform=axes.get_xaxis_transform(), ha="center", va="top", **style)
+    for y, label in ys:
+        axes.text(-5 / box.width, y, label, transform=axes.get_yaxis_transform(), ha="right", va="center", **style)
+    style = {"color": colour("muted"), "fontsize": 10, "transform": axes.transAxes}
+    if sides[0]:
+        axes.text(0.5, -(7 + 1.5 * size) / box.height, sides[0], ha="center", va="top", **style)
+    if sides[1]:
+        longest = max((width(label, size) for _, label in ys), default=0.0)
+        axes.text(-(10 + longest) / box.width, 0.5, sides[1], ha="right", va="center", rotation=90, **style)
+    axes.set(xticks=[], yticks=[], xlim=limits[0], ylim=limits[1])
+
+
 @contextmanager
 def on_paper(folder: Path, colours: Mapping[str, str], least: int) -> Iterator[list[Path]]:
     """Whatever is drawn meanwhile is also kept as files, SVG and PDF; yields their paths.
@@ -138,10 +170,13 @@ def boxes(axes: Axes, places: Sequence[tuple[float, float, float, float]], marks
         axes.add_collection(drawn)
 
 
-def strokes(axes: Axes, segments: Sequence[tuple[tuple[float, float], tuple[float, float]]], **style: Any) -> None:
-    """Straight lines of one style, such as intervals; they stand for nothing of their own."""
+def strokes(axes: Axes, segments: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+            marks: Sequence[Mark] = (), **style: Any) -> None:  # fmt: skip
+    """Straight lines of one style, such as intervals, each with what it stands for, if it stands for anything."""
     if segments:
-        axes.add_collection(LineCollection(list(segments), **style))
+        drawn = LineCollection(list(segments), **style)
+        tip(drawn, *marks)
+        axes.add_collection(drawn)
         axes.autoscale_view()
 
 

@@ -137,7 +137,8 @@
     svg.places.forEach(([across, up, wide, high, mark]) => {
       if (mark.classList.contains("out") || (!mark.tip && !mark.told.model)) return;
       const apart = Math.hypot(Math.max(0, Math.abs(x - across) - wide), Math.max(0, Math.abs(y - up) - high))
-        + 0.01 * Math.hypot(x - across, y - up); // of two that are touched, the one whose middle is nearer
+        + 0.01 * Math.hypot(x - across, y - up) // of two that are touched, the one whose middle is nearer
+        + (mark.tip ? 0 : 6);
       if (apart < least) [found, least] = [mark, apart];
     });
     return found;

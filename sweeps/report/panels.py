@@ -23,6 +23,7 @@ from sweeps.report.ink import (
     strategy_order,
     strokes,
     svg,
+    ticks,
     tip,
     tip_labels,
 )  # fmt: skip
@@ -90,7 +91,9 @@ def _scatter_panel(axes: Axes, task: str, points: Sequence[Point], picked: set[s
               "accent": [point for point in points if point.model in picked - {best}],
               "good": [point for point in points if point.model == best]}  # fmt: skip
     for tint, group in groups.items():
-        strokes(axes, [((low, y), (high, y)) for _, y, _, low, high in group if low is not None and high is not None],
+        ranged = [(low, high, y, model) for _, y, model, low, high in group if low is not None and high is not None]
+        strokes(axes, [((low, y), (high, y)) for low, high, y, _ in ranged],
+                [Mark("", model, task) for _, _, _, model in ranged],
                 color=colour(tint), linewidth=1, alpha=0.5, zorder=1)  # fmt: skip
         marks = [Mark(f"{point.model} on {task}: score {words.real_within(point.score, point.low, point.high, 3)}, "
                       f"accuracy {words.percent(point.accuracy)}", point.model, task) for point in group]  # fmt: skip
@@ -210,11 +213,8 @@ def grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D | 
             up = bottom + (rows - 1 - row) * (high + below)
             spot = ((left + column * (across + aside)) / WIDE, up / total, across / WIDE, high / total)
             axes = figure.add_axes(spot)
-            axes.tick_params(labelsize=9.5)
-            axes.grid(visible=True)
             draw(axes, number)
-            axes.set_xlabel(sides[0] if number + columns >= panels else "", fontsize=10)
-            axes.set_ylabel(sides[1] if column == 0 else "", fontsize=10)
+            ticks(axes, 9.5, (sides[0] if number + columns >= panels else "", sides[1] if column == 0 else ""))
         if key:
             figure.legend(handles=key, loc="upper left", bbox_to_anchor=((left - 6) / WIDE, 1.0), ncols=len(key),
                           borderaxespad=0, borderpad=0.2, columnspacing=1.6, handletextpad=0.4)  # fmt: skip

@@ -95,8 +95,9 @@ def _duel(axes: Axes, rows: Sequence[Row], reach: tuple[float, float]) -> None:
          "o", markerfacecolor="none", markeredgecolor=colour("muted"), markersize=5)  # fmt: skip
     for tint, sign in (("good", -1), ("bad", 1), ("muted", 0)):
         here = [(level, row) for level, row in enumerate(rows) if np.sign(row["difference"]) == sign]
-        strokes(axes, [((row["low"], level), (row["high"], level)) for level, row in here
-                       if row["low"] is not None and row["high"] is not None],
+        ranged = [(level, row) for level, row in here if row["low"] is not None and row["high"] is not None]
+        strokes(axes, [((row["low"], level), (row["high"], level)) for level, row in ranged],
+                [Mark("", strategy=words.strategy(row["strategy"]), budget=row["budget"]) for _, row in ranged],
                 color=colour(tint), linewidth=2, alpha=0.6)  # fmt: skip
         marks = [Mark(f"{words.strategy(row['strategy'])}, mean over {words.count(row['tasks'], 'task')}: "
                       f"{words.points(row['difference'])} {words.interval(row['low'], row['high'])} points, "

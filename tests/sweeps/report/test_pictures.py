@@ -60,7 +60,7 @@ def test_a_mark_that_is_not_drawn_takes_no_other_marks_place() -> None:
     with drawing(100, 100) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        dots(axes, [(1000, 1000), (0.5, 0.5)], [Mark("outside"), Mark("inside")], "o")
+        dots(axes, [(float("nan"), 0.5), (0.5, 0.5)], [Mark("nowhere"), Mark("there")], "o")
         root = ElementTree.fromstring(svg(figure, "one", "x"))
     assert list(root.iter("title")) == []
 
