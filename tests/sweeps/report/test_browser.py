@@ -143,6 +143,8 @@ def test_text_filters_rows_and_marks(page: Any) -> None:
     assert set(column(page, "#accuracies-1", 1)) == {"scratch"}
     page.fill("[name=text]", "no such thing")
     assert column(page, "#accuracies-1", 1) == []
+    assert len(column(page, "#answer-table", 1)) == 2
+    assert page.locator("#answer svg .out").count() == 0
 
 
 def test_a_model_lights_up_everywhere_under_pointer_and_focus(page: Any) -> None:
@@ -218,9 +220,7 @@ def test_printed_it_is_whole_light_and_without_controls(page: Any) -> None:
         assert not page.locator(away).first.is_visible()
     folded = page.locator("details:not([open]) table")
     assert folded.count() > 2
-    assert all(
-        height > 0 for height in folded.evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
-    )
+    assert folded.evaluate_all("all => all.filter(one => !one.checkVisibility()).length") == 0
     beyond = "(all, right) => all.filter(one => one.getBoundingClientRect().right > right + 1).length"
     right = page.evaluate("document.body.getBoundingClientRect().right")
     assert page.locator("table, svg").evaluate_all(beyond, right) == 0
