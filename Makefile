@@ -13,7 +13,7 @@ SWEEPS  := .venv/bin/sweeps
 OPTIONS := --out $(OUT) --wandb $(WANDB) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep plan status report test lint type check bench zoo clean validate-configs \
+.PHONY: help setup sweep plan status report test chaos lint type check bench zoo clean validate-configs \
         cluster-image cluster-up cluster-submit cluster-status cluster-logs cluster-down
 
 help:  ## this list
@@ -45,6 +45,9 @@ report: $(READY)  ## rewrite the HTML report and the summary from the tables
 
 test: $(READY)  ## the whole test suite
 	$(PYTHON) -m pytest
+
+chaos: $(READY)  ## 200 sweeps under fire: killed drivers, workers, nodes, failing disks and stores (half an hour)
+	$(PYTHON) -m tests.chaos 0 199
 
 lint: $(READY)  ## ruff, and the import directions
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/lint-imports

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from sweeps.cli_rank import rank
 from sweeps.errors import SweepError
@@ -142,12 +141,14 @@ def status(
 
 @app.command()
 @_guard
-def report(out: Folder, wandb: Annotated[
-        Literal["off", "offline", "online"], typer.Option(help="Mirror to Weights & Biases, report included.")
-    ] = "off") -> None:  # fmt: skip
+def report(
+    out: Folder,
+    wandb: Annotated[Literal["off", "offline", "online"], typer.Option(help="Mirror to W&B, report included.")] = "off",
+    papers: Annotated[Path | None, typer.Option("--export", help="Folder for SVG, PDF, CSV and LaTeX.")] = None,
+) -> None:
     """Derive regret and answer again and rewrite the HTML report, from what is there, also while a sweep runs.
 
-    Example: `sweeps report --out out/mini --wandb online`
+    Example: `sweeps report --out out/mini --export out/mini/paper`
     """
     from sweeps.output import read_config
     from sweeps.report.summary import show
@@ -157,8 +158,10 @@ def report(out: Folder, wandb: Annotated[
 
     store = Store(out)
     config = read_config(store.out)
-    result = build(store, config, resolve(config)[1], wandb)
+    result = build(store, config, resolve(config)[1], wandb, papers=papers)
     show(console, store.out, result.derived, result.failures, result.notes, result.report)
+    if papers is not None:
+        console.print(f"export {papers}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -170,6 +173,7 @@ def sql(query: Annotated[str, typer.Argument(help="One SQL statement.")], out: F
     Example: `sweeps sql "select model, avg(accuracy) from accuracies group by 1 order by 2 desc" --out out/mini`
     """
     from sweeps.sql import query as ask
+    from sweeps.sql import show
 
     table = ask(out, query)
     if csv:
@@ -177,16 +181,7 @@ def sql(query: Annotated[str, typer.Argument(help="One SQL statement.")], out: F
 
         pa_csv.write_csv(table, sys.stdout.buffer)
         return
-    shown = Table(*table.column_names, box=None, pad_edge=False)
-    for row in table.to_pylist():
-        shown.add_row(*(_text(value) for value in row.values()))
-    console.print(shown, markup=False)
-
-
-def _text(value: Any) -> str:
-    from rich.markup import escape
-
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+    show(console, table)
 
 
 @app.command()

@@ -1,15 +1,15 @@
-"""How long a sweep takes on a cluster, and its cost: the jobs handed out as the driver does it, on a clock of paper.
+"""How long a sweep takes on a cluster, and its cost: the driver's own loop, on a clock of paper.
 
 Knows no Ray and no prices: the price of a worker is given.
 """
 
-import heapq
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sweeps.cluster.queue import JobQueue
+from sweeps.cluster.paper import PaperCrew
+from sweeps.cluster.queue import chains
 from sweeps.costs import calibrated
 from sweeps.errors import ConfigError
 from sweeps.outlook import Outlook
@@ -52,36 +52,16 @@ class Forecast:
 
 
 def makespan(jobs: Iterable[Job], done: Iterable[str], seconds: Mapping[str, float], workers: int) -> float:
-    """Seconds until the last job ends when ``workers`` take jobs from the driver's own queue."""
-    queue = JobQueue([replace(job, cost=seconds[job.id]) for job in jobs], done)
-    free, now = [f"worker-{index}" for index in range(workers)], 0.0
-    busy: list[tuple[float, str, str, Job]] = []
-    while queue:
-        for name in list(free):
-            if (job := queue.take(name)) is not None:
-                free.remove(name)
-                heapq.heappush(busy, (now + job.cost, name, job.id, job))
-        if not busy:
-            break  # what is left needs jobs that are not planned
-        now, name, _, job = heapq.heappop(busy)
-        queue.settle(job, ok=True)
-        free.append(name)
-    return now
+    """Seconds until the last job ends when ``workers`` take jobs from the driver's own loop."""
+    crew = PaperCrew(workers, lambda job, *_: job.cost)
+    crew.run([replace(job, cost=seconds[job.id]) for job in jobs], done, lambda _: None, lambda _: None)
+    return crew.clock
 
 
 def least(jobs: Iterable[Job], seconds: Mapping[str, float], workers: int) -> float:
     """No order is faster, in seconds: the work shared out evenly, or the longest chain of needs."""
-    chain: dict[str, float] = {}
-    listed = {job.id: job for job in jobs}
-
-    def length(name: str) -> float:
-        if name not in chain:
-            needs = [length(need) for need in listed[name].needs if need in listed]
-            chain[name] = seconds[name] + max(needs, default=0.0)
-        return chain[name]
-
-    longest = max((length(name) for name in listed), default=0.0)
-    return max(longest, sum(seconds[name] for name in listed) / workers)
+    costs = {job.id: replace(job, cost=seconds[job.id]) for job in jobs}
+    return max(max(chains(costs).values(), default=0.0), sum(job.cost for job in costs.values()) / workers)
 
 
 def forecast(found: Outlook, cluster: Cluster) -> Forecast:

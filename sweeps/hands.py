@@ -64,6 +64,7 @@ class Hands:
     def __exit__(self, *_: object) -> None:
         if self._executor is not None:
             self._executor.close()
+        self.store.wait()  # what was measured is kept however the run ends
 
     @property
     def lanes(self) -> int:
@@ -101,7 +102,15 @@ class Hands:
             if not now:
                 return
             done = [job for job, status in self._statuses.items() if status == "ok"]
-            self._hands().run(now, done, self._noted(settle), display.started)
+            hands = self._hands()
+            hands.learn(self._peaks())
+            hands.run(now, done, self._noted(settle), display.started)
+
+    def _peaks(self) -> dict[str, int]:
+        from sweeps.cluster.share import peaks
+
+        runs = self.store.read("runs", columns=["job", "model", "peak_memory_bytes"])
+        return peaks(runs.to_pylist(), self.store.read("jobs", columns=["job", "device"]).to_pylist())
 
     def _next(self, parts: list[list[Job]], later: Sequence[Job]) -> list[Job]:
         """Take the parts that run now: all without a limit; else as many as busy every worker, or one, or none."""

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from sweeps.config import SweepConfig
 from sweeps.fingerprint import fingerprint
-from sweeps.store import DERIVED, Store, write_parquet
+from sweeps.parquet import write_parquet
+from sweeps.store import DERIVED, Store
 from sweeps.types import Row
 
 CURSOR = ".mirror.json"

@@ -4,8 +4,9 @@ One immutable part per job and table, named by the job's id, written under a tem
 readers see whole parts or none, writing twice changes nothing, and merging two results is a union of folders. The
 ``jobs`` part is written last, so it commits the job. Missing is null beside a reason, never NaN or 0.0.
 
-Many parts are compacted into a few packs. Of a job that several files speak of, a part counts before a pack and a
-later pack before an earlier one, so that between writing a pack and deleting its parts nothing is seen twice.
+Many parts are compacted into a few packs, at the end of a run or during a long one. Of a job that several files speak
+of, a part counts before a pack and a later pack before an earlier one, so that between writing a pack and deleting
+its parts nothing is seen twice.
 
 An output on object storage is worked on in a copy on this machine: every file is written there and sent.
 """
@@ -13,7 +14,6 @@ An output on object storage is worked on in a copy on this machine: every file i
 import atexit
 import itertools
 import json
-import os
 import shutil
 import tempfile
 import uuid
@@ -24,10 +24,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
+from sweeps.behind import Behind
 from sweeps.errors import OutputError
-from sweeps.remote import Remote, is_uri, patiently, reason
+from sweeps.parquet import write_parquet
+from sweeps.remote import Remote, is_uri
 from sweeps.types import Outcome, Row
 
 SCHEMA_VERSION = 3
@@ -176,47 +177,9 @@ DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "compariso
 # Tables with one part per job, whose every row names its job: those that grow with the sweep and are compacted.
 PACKED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
 PACK_PARTS, PACK_BYTES = 256, 128 * 2**20  # from how many parts on; a larger pack is not written again
+WRITERS, BACKLOG = 8, 64  # threads, and outcomes that wait for one
+FRESH_PARTS = 4096  # of so many written in one run there is a pack before its end
 _PACK = "pack-"
-
-
-def write_parquet(path: Path, data: pa.Table) -> None:
-    """Write one file, whole or not at all, on the disk when this returns; an older one of that name is replaced.
-
-    Raises:
-        OutputError: when the folder cannot be written, or the disk stays full.
-    """
-    try:
-        patiently(f"the table must be writable in {path.parent}", lambda: _write(path, data.schema, [data]))
-    except OSError as error:
-        raise OutputError(f"the table must be writable in {path.parent}, got: {reason(error)}") from None
-
-
-def stream_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
-    """The same piece by piece, a row group or more each, so that memory holds one of them; a full disk ends it."""
-    try:
-        _write(path, schema, pieces)
-    except OSError as error:
-        raise OutputError(f"the table must be writable in {path.parent}, got: {reason(error)}") from None
-
-
-def _write(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
-    temporary = path.with_name(f".tmp-{path.stem}-{uuid.uuid4().hex}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(temporary, "wb") as file:
-            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-                for piece in pieces:
-                    writer.write_table(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)  # a full disk stays full of it otherwise
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Store:
@@ -230,6 +193,9 @@ class Store:
             self.out = Path(tempfile.mkdtemp(prefix="sweeps-"))
             atexit.register(shutil.rmtree, self.out, ignore_errors=True)
         self.folder = self.out / "tables"
+        self._behind = Behind(WRITERS, BACKLOG)
+        self._given = 0  # what this process appended since it last made packs: how many, and their parts
+        self._fresh: dict[str, dict[str, pa.Table]] = {table: {} for table in PACKED}
         self.refresh()
 
     def refresh(self) -> None:
@@ -260,11 +226,31 @@ class Store:
                               "choose another with --out") from None  # fmt: skip
 
     def append(self, outcome: Outcome) -> None:
-        """Write the rows of one job, its ``jobs`` row last."""
+        """Write the rows of one job, its ``jobs`` row last; soon, and before whatever is read from this store next.
+
+        Raises:
+            OutputError: when this or an earlier one cannot be written.
+        """
+        if self._given >= FRESH_PARTS:
+            self.wait()
+            self._given = 0
+            for table, parts in self._fresh.items():
+                if parts:
+                    self._pack_fresh(table)
+        self._given += 1
+        self._behind.give(outcome.job["job"], lambda: self._append(outcome))
+
+    def _append(self, outcome: Outcome) -> None:
         job_id = outcome.job["job"]
-        for table, rows in outcome.rows.items():
-            self.write(table, job_id, rows)
-        self.write("jobs", job_id, [outcome.job])
+        for table, rows in [*outcome.rows.items(), ("jobs", [outcome.job])]:
+            data = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+            self._write(table, job_id, data)
+            if table in PACKED:
+                self._fresh[table][job_id] = data
+
+    def wait(self) -> None:
+        """Return when all that was appended is on the disk. Raises: OutputError when something cannot be written."""
+        self._behind.wait()
 
     def write(self, table: str, part: str, rows: Sequence[Row]) -> None:
         """Write one part: whole or not at all; an older part of that name is replaced."""
@@ -277,6 +263,7 @@ class Store:
     def read(self, table: str, parts: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows of a table, or those of the named parts that exist, or some columns; an absent table is empty."""
         wanted = None if parts is None else list(parts)
+        self.wait()
         while True:
             packs, loose = self._files(table)
             try:
@@ -309,24 +296,41 @@ class Store:
         Only the holder of the output may. Killed at any moment, it leaves each job in the parts, in a pack, or in both
         and then read once.
         """
+        self.wait()
         for table in PACKED:
-            packs, loose = self._files(table)
+            _, loose = self._files(table)
             if len(loose) < least:
                 continue
-            # The latest only: what is written again counts as later than any pack that is left.
-            old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
+            if loose.keys() <= self._fresh[table].keys():
+                self._pack_fresh(table)
+                continue
+            self._fresh[table] = {}
             schema = SCHEMAS[table]
             top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
             stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
-            strange = stems.filter(pc.fill_null(pc.not_equal(stems, top["job"]), True))
-            # Not the empty ones, which say that there are no rows, nor those with rows of another job.
-            whole = pa.array(sorted(set(stems.unique().to_pylist()) - set(strange.to_pylist())), pa.string())
-            if not len(whole):
-                continue
-            data = _over(top.filter(pc.is_in(stems, whole)).select(schema.names), whole, old, schema, None)
-            latest = max((int(path.stem.split("-")[1]) for path in packs), default=0)
-            self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
-            self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
+            self._pack(table, loose, stems, top.select(schema.names))
+
+    def _pack(self, table: str, loose: Mapping[str, Path], stems: pa.ChunkedArray, top: pa.Table) -> None:
+        """Put the rows of parts, and the name of its part for each row, into a pack, and delete these parts."""
+        packs, _ = self._files(table)
+        # The latest only: what is written again counts as later than any pack that is left.
+        old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
+        strange = stems.filter(pc.fill_null(pc.not_equal(stems, top["job"]), True))
+        # Not the empty ones, which say that there are no rows, nor those with rows of another job.
+        whole = pa.array(sorted(set(stems.unique().to_pylist()) - set(strange.to_pylist())), pa.string())
+        if not len(whole):
+            return
+        data = _over(top.filter(pc.is_in(stems, whole)), whole, old, SCHEMAS[table], None)
+        latest = max((int(path.stem.split("-")[1]) for path in packs), default=0)
+        self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
+        self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
+
+    def _pack_fresh(self, table: str) -> None:
+        """Make a pack of what this process wrote itself: a folder of millions of files is slow."""
+        fresh, self._fresh[table] = self._fresh[table], {}
+        stems = pa.array([name for name, rows in fresh.items() for _ in range(len(rows))], pa.string())
+        loose = {name: self.folder / table / f"{name}.parquet" for name in fresh}
+        self._pack(table, loose, pa.chunked_array([stems]), pa.concat_tables(fresh.values()).combine_chunks())
 
     def _delete(self, table: str, files: Iterable[Path]) -> None:
         for path in files:

@@ -1,9 +1,11 @@
 """Every cluster file against the schema of its reader, and all of them against each other: `make validate-configs`."""
 
+import ast
 import copy
 import os
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -133,6 +135,26 @@ def test_versions_image_and_entry_point_agree_everywhere():
     assert {each["image"] for group in groups for each in group["template"]["spec"]["containers"]} == {image}
     for name in ("slurm.sbatch", "cluster.sh", "kuberay/rayjob.yaml"):
         assert "python -m sweeps run" in (CLUSTER / name).read_text(), name
+
+
+@pytest.mark.parametrize(("cloud", "client"), [("aws", "boto3"), ("gcp", "google-api-python-client")])
+def test_what_ray_imports_for_a_cloud_is_in_the_image(cloud, client):
+    """On the head the autoscaler starts workers, on the user's machine `ray up` the head: with the cloud's client."""
+    import ray
+
+    called = {"googleapiclient": "google-api-python-client", "google": "google-auth", "yaml": "pyyaml"}
+    imported: set[str] = set()
+    for path in (Path(ray.__file__).parent / "autoscaler" / "_private" / cloud).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    needed = {called.get(name, name.replace("_", "-")) for name in imported - sys.stdlib_module_names - {"ray"}}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
+    assert client in needed
+    assert needed <= locked
 
 
 def test_the_entry_point_takes_the_options_that_the_files_give():

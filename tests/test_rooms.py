@@ -16,7 +16,7 @@ ALLOWED = {
     "ray": ("sweeps/cluster/",),
     "wandb": ("sweeps/track.py", "sweeps/report/wandb_report.py"),
     "wandb_workspaces": ("sweeps/report/wandb_report.py",),
-    "pyarrow.parquet": ("sweeps/store.py",),
+    "pyarrow.parquet": ("sweeps/parquet.py",),
     "tomllib": ("sweeps/config.py",),
     "timm": ("sweeps/zoo/", "sweeps/jobs/"),
     "transformers": ("sweeps/zoo/", "sweeps/jobs/"),

@@ -1,25 +1,28 @@
-"""RayExecutor: long-lived actors, one per device, fed through a bounded ``ray.wait`` window; searches run on Tune.
+"""RayExecutor: long-lived actors, one per device, driven by :mod:`sweeps.cluster.loop`; searches run on Tune.
 
-The driver owns retries: a worker that dies is replaced and its jobs are given to others, a stated number of times.
 Ray wraps the plain :class:`Worker` here, once.
 """
 
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from sweeps.cluster import loop
 from sweeps.cluster.executor import Settle, Start
-from sweeps.cluster.queue import JobQueue
-from sweeps.cluster.search import Searches
+from sweeps.cluster.loop import WorkerLost
 from sweeps.cluster.seat import Resources, Seat
-from sweeps.cluster.worker import Setup, Worker, blocked, lost
+from sweeps.cluster.share import parts
+from sweeps.cluster.worker import Setup, Worker, lost
 from sweeps.errors import ClusterError
-from sweeps.types import Job
+from sweeps.types import Job, Outcome
+
+if TYPE_CHECKING:
+    from sweeps.cluster.search import Searches
 
 RemoteWorker = ray.remote(Worker)
 
@@ -34,11 +37,13 @@ class RayExecutor:
 
     def __init__(self, setup: Setup, resources: Resources, storage: str) -> None:
         self.setup, self.resources, self.storage = setup, resources, storage
+        self.attempts = resources.attempts
         self._connect()
         self.gpus = self._gpus_each()
-        self.seats = [Seat(f"worker-{index}") for index in range(self._count())]
-        for seat in self.seats:
-            self.hire(seat)
+        self.shared = self.gpus == 1.0 and resources.gpus is None and resources.workers is None
+        self.measured: Mapping[str, int] = {}
+        self.memory: int | None = None
+        self.seats = self._seats()
         self.deaths = 0
         self._looked = time.monotonic()
         self._patient_until = self._looked + SAY_SECONDS
@@ -68,6 +73,25 @@ class RayExecutor:
         by_gpu = int(have.get("GPU", 0) // self.gpus) if self.gpus else by_cpu
         return self.resources.workers or max(1, min(by_cpu, by_gpu))
 
+    def _seats(self) -> list[Seat]:
+        seats = [Seat(f"worker-{index}") for index in range(self._count())]
+        for seat in seats:
+            self.hire(seat)
+        return seats
+
+    def learn(self, measured: Mapping[str, int]) -> None:
+        """See :class:`sweeps.cluster.executor.Executor`."""
+        self.measured = measured
+
+    def _resize(self, share: float) -> None:
+        """Workers that hold another share of a GPU each, and as many more or fewer of them."""
+        if share == self.gpus:
+            return
+        for seat in self.seats:
+            ray.kill(seat.actor)
+        self.gpus = share
+        self.seats = self._seats()
+
     def hire(self, seat: Seat) -> None:
         """Start a worker in a seat."""
         options = {"num_cpus": self.resources.cpus, "num_gpus": self.gpus, "max_restarts": 0, "max_task_retries": 0}
@@ -78,7 +102,7 @@ class RayExecutor:
         """Whether the worker of a seat has come; one that died on its way is replaced."""
         if seat.coming is not None and ray.wait([seat.coming], timeout=0)[0]:
             try:
-                ray.get(seat.coming)
+                self.memory = ray.get(seat.coming)
                 seat.coming = None
             except RayError as fault:
                 self.replace(seat, fault)
@@ -121,68 +145,40 @@ class RayExecutor:
             raise ClusterError("Ray's node must stay alive, it died; what was measured is kept and the same command "
                                "goes on from there")  # fmt: skip
 
-    def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
-        """See :class:`sweeps.cluster.executor.Executor`."""
-        queue, attempts = JobQueue(jobs, done), dict.fromkeys((job.id for job in jobs), 0)
-        while queue:
-            self._send(queue, attempts, start)
-            flight = {ref: seat for seat in self.seats for ref in seat.flight}
-            coming = [seat.coming for seat in self.seats if seat.coming is not None]
-            if not flight and len(coming) < len(self.seats):
-                raise ClusterError(
-                    f"every job must become ready, {queue.unsettled} never did: their needs form a circle"
-                )
-            ready, _ = ray.wait([*flight, *coming], num_returns=1, timeout=TICK_SECONDS)
-            self.check_alive()
-            for ref in (ref for ref in ready if ref in flight):
-                self._collect(ref, flight[ref], queue, attempts, settle)
+    def now(self) -> float:
+        """See :class:`sweeps.cluster.loop.Crew`."""
+        return time.monotonic()
 
-    def _send(self, queue: JobQueue, attempts: dict[str, int], start: Start) -> None:
-        """Give each seat with room its next job, the emptiest seat first."""
-        hungry = True
-        while hungry:
-            hungry = False
-            for seat in sorted(self.seats, key=lambda each: len(each.flight)):
-                if seat.has_room() and self.stands(seat) and (job := queue.take(seat.name)) is not None:
-                    attempts[job.id] += 1
-                    start(job)
-                    seat.flight[seat.actor.run.remote(job, attempts[job.id])] = job
-                    seat.model, hungry = job.model.name, True
+    def send(self, seat: Seat, job: Job, attempt: int) -> Any:
+        """See :class:`sweeps.cluster.loop.Crew`."""
+        return seat.actor.run.remote(job, attempt)
 
-    def _collect(self, ref: Any, seat: Seat, queue: JobQueue, attempts: dict[str, int], settle: Settle) -> None:
-        if ref not in seat.flight:  # its worker died with another job and it was handed on
-            return
-        job = seat.flight[ref]
+    def wait(self, refs: Sequence[Any]) -> Sequence[Any]:
+        """See :class:`sweeps.cluster.loop.Crew`."""
+        ready, _ = ray.wait(list(refs), num_returns=1, timeout=TICK_SECONDS)
+        return ray.wait(list(refs), num_returns=len(refs), timeout=0)[0] if ready else ready
+
+    def collect(self, ref: Any, job: Job, attempt: int) -> Outcome:
+        """See :class:`sweeps.cluster.loop.Crew`."""
         try:
             outcome = ray.get(ref)
-            self.deaths = 0
         except RayTaskError as fault:  # the worker stands, but could not even report
-            outcome = lost(job, fault.cause or fault, attempts[job.id])
+            return lost(job, fault.cause or fault, attempt)
         except RayError as fault:
-            self._bury(seat, fault, queue, attempts, settle)
-            return
-        del seat.flight[ref]
-        settle(outcome)
-        for never in queue.settle(job, outcome.ok):
-            settle(blocked(never, job.label))
+            raise WorkerLost from fault
+        self.deaths = 0
+        return outcome
 
-    def _bury(self, seat: Seat, fault: RayError, queue: JobQueue, attempts: dict[str, int], settle: Settle) -> None:
-        """A worker died: hand its jobs on, or give up on the one it ran when tried too often; start another worker."""
-        job, *others = seat.flight.values()  # in the order sent, which is the order run
-        seat.flight.clear()
-        queue.leave(seat.name)
-        for other in others:  # sent ahead, never begun: not their fault
-            attempts[other.id] -= 1
-            queue.give_back(other)
-        if attempts[job.id] < self.resources.attempts:
-            queue.give_back(job)
-        else:
-            settle(lost(job, fault, attempts[job.id]))
-            for never in queue.settle(job, ok=False):
-                settle(blocked(never, job.label))
-        self.replace(seat, fault)
+    def run(self, jobs: Sequence[Job], done: Iterable[str], settle: Settle, start: Start) -> None:
+        """See :class:`sweeps.cluster.executor.Executor`."""
+        met = set(done)
+        split = parts(jobs, self.measured, self.memory) if self.shared else [(self.gpus, list(jobs))]
+        for share, part in split:
+            self._resize(share)
+            loop.run(self, part, met, settle, start)
+            met |= {job.id for job in part}
 
-    def search(self, searches: Searches, settle: Settle, start: Start) -> None:
+    def search(self, searches: "Searches", settle: Settle, start: Start) -> None:
         """See :class:`sweeps.cluster.executor.Executor`."""
         from sweeps.cluster.tune import search
 

@@ -28,7 +28,7 @@ class Seat:
     """A place for a worker: its handle, and the jobs in flight there. The handle changes when a worker dies.
 
     ``coming`` is what tells that the worker stands, None once it does: on a cluster that grows it may take minutes,
-    or never come to pass, and a job given to it would wait as long.
+    or never come to pass, and a job given to it would wait as long. ``since`` is when the first job in flight began.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Seat:
     coming: Any = None
     flight: dict[Any, Job] = field(default_factory=dict)
     model: str | None = None
+    since: float = 0.0
 
     @property
     def load(self) -> float:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from ray import tune
@@ -22,7 +21,7 @@ from sweeps.cluster.executor import Settle, Start, end, stop
 from sweeps.cluster.search import Searches, Trial
 from sweeps.cluster.seat import Pool, Seat
 from sweeps.cluster.trial import trainable
-from sweeps.cluster.worker import lost
+from sweeps.cluster.worker import Clock, lost
 from sweeps.types import Outcome
 
 
@@ -34,7 +33,7 @@ class Live:
     searches: Searches
     settle: Settle
     start: Start
-    flying: dict[str, tuple[Trial, Seat, datetime]] = field(default_factory=dict)
+    flying: dict[str, tuple[Trial, Seat, Clock]] = field(default_factory=dict)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial and the worker that runs it; None while every worker or every cell is busy."""
@@ -47,13 +46,13 @@ class Live:
             return None if self.flying else Searcher.FINISHED
         seat = next((each for each in free if each.model == trial.job.model.name), free[0])
         seat.model = trial.job.model.name
-        self.flying[trial_id] = (trial, seat, datetime.now(UTC))
+        self.flying[trial_id] = (trial, seat, Clock())
         self.start(trial.job)
         return {"job": trial.job, "worker": seat.actor, "attempt": trial.attempts}
 
     def result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Note what a trial reported; False stops it."""
-        trial, seat, started = self.flying[trial_id]
+        trial, seat, clock = self.flying[trial_id]
         if "fault" in result:
             self._died(trial_id, result["fault"])
             return False
@@ -65,7 +64,7 @@ class Live:
         if trial.cell.report(trial, step):
             return True
         del self.flying[trial_id]
-        self.settle(stop(trial, started, self.pool.setup, seat.name))
+        self.settle(stop(trial, clock, self.pool.setup, seat.name))
         return False
 
     def _died(self, trial_id: str, fault: RayError) -> None:

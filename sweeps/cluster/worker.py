@@ -26,7 +26,8 @@ class Setup:
     """What a worker is told when it starts: where the caches are, its device and threads, and the provenance.
 
     ``shared`` is the output on object storage through which workers on several machines share the features.
-    ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it.
+    ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it,
+    ``context`` what makes of all this the context that jobs are given.
     """
 
     cache: Path
@@ -36,43 +37,41 @@ class Setup:
     kinds: Mapping[str, str] = field(default_factory=lambda: dict(KINDS))
     path: tuple[str, ...] = ()
     shared: str | None = None
+    context: str = "sweeps.jobs.context:opened"
 
 
-class _Clock:
-    """When something began, on the calendar and on the stop-watch."""
+class Clock:
+    """When something began, on the calendar, and how long it takes: calendars are put back, stop-watches are not."""
 
     def __init__(self) -> None:
-        self.started, self.start = datetime.now(UTC), time.perf_counter()
+        self.started, self._start = datetime.now(UTC), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since then."""
+        return time.perf_counter() - self._start
 
 
 class Worker:
     """One device, one job at a time."""
 
     def __init__(self, setup: Setup, name: str = "inline") -> None:
-        import torch
-
-        from sweeps.jobs.context import Context
-
         sys.path.extend(folder for folder in setup.path if folder not in sys.path)
-        torch.set_num_threads(setup.threads)  # part of what makes a number: the same on every executor
-        device = setup.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.setup, self.name = setup, name
-        self.context = Context(cache=Path(setup.cache), device=device, shared=setup.shared)
-        self._open: tuple[str, Any, _Clock] | None = None
+        self.context = _imported(setup.context)(Path(setup.cache), setup.device, setup.threads, setup.shared)
+        self._open: tuple[str, Any, Clock] | None = None
         self._functions: dict[str, Callable[..., dict[str, list[Row]]]] = {}
 
-    def ready(self) -> str:
-        """The worker's name, once it stands."""
-        return self.name
+    def ready(self) -> int | None:
+        """Once it stands: bytes of memory of its GPU, None where it has none."""
+        return self.context.memory()
 
     def run(self, job: Job, attempt: int = 1) -> Outcome:
         """Run one job to its end; whatever it raises becomes a failed row."""
-        clock = _Clock()
+        clock = Clock()
         try:
             self.context.prepare(job.model)
-            clock = _Clock()
+            clock = Clock()
             return self._outcome(job, self._function(job.kind)(job, self.context), None, clock, attempt)
         except Exception as fault:
             return self._outcome(job, {}, fault, clock, attempt)
@@ -81,14 +80,14 @@ class Worker:
         """Take a trial to its next evaluation, or to its end. A job that was not the last one starts afresh."""
         if job.kind != "trial":  # only a fine-tuning is looked at on its way
             return self.run(job, attempt)
-        clock = _Clock()
+        clock = Clock()
         try:
             if self._open is None or self._open[0] != job.id:
                 from sweeps.jobs.finetune import advance
 
                 self.drop()
                 self.context.prepare(job.model)
-                self._open = (job.id, advance(job, self.context), _Clock())
+                self._open = (job.id, advance(job, self.context), Clock())
             _, stages, clock = self._open
             return next(stages)
         except StopIteration as end:
@@ -104,9 +103,9 @@ class Worker:
             self._open[1].close()
             self._open = None
 
-    def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "_Clock",
+    def _outcome(self, job: Job, rows: dict[str, list[Row]], fault: Exception | None, clock: "Clock",
                  attempt: int) -> Outcome:  # fmt: skip
-        seconds = time.perf_counter() - clock.start
+        seconds = clock.seconds
         if fault is not None:
             self.context.forget()
         for row in (row for part in rows.values() for row in part):
@@ -122,9 +121,13 @@ class Worker:
 
     def _function(self, kind: str) -> Callable[..., dict[str, list[Row]]]:
         if kind not in self._functions:
-            module, _, name = self.setup.kinds[kind].partition(":")
-            self._functions[kind] = getattr(importlib.import_module(module), name)
+            self._functions[kind] = _imported(self.setup.kinds[kind])
         return self._functions[kind]
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def job_row(job: Job, fault: BaseException | None = None) -> Row:

@@ -30,6 +30,10 @@ class Context:
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
         self._kept: dict[str, Any] = {}
 
+    def memory(self) -> int | None:
+        """Bytes of the GPU's memory, None on a CPU."""
+        return torch.cuda.get_device_properties(self.device).total_memory if self.device.startswith("cuda") else None
+
     def prepare(self, model: Model) -> None:
         """Import what loads such a model: seconds that belong to the worker's start and not to its first job."""
         loader(model)
@@ -93,3 +97,11 @@ class Context:
         self._kept.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def opened(cache: Path, device: str, threads: int, shared: str | None) -> Context:
+    """The context of a worker on its device ("auto": a GPU where there is one), with so many threads."""
+    torch.set_num_threads(threads)  # part of what makes a number: the same on every executor
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Context(cache=cache, device=device, shared=shared)

@@ -102,7 +102,7 @@ def write(out: Path, found: Replayed) -> None:
     Raises:
         OutputError: when the folder cannot be written.
     """
-    from sweeps.store import write_parquet
+    from sweeps.parquet import write_parquet
 
     try:
         out.mkdir(parents=True, exist_ok=True)

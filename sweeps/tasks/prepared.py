@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 
 from sweeps.errors import DataError
 from sweeps.fingerprint import file_digest, fingerprint
-from sweeps.store import stream_parquet
+from sweeps.parquet import stream_parquet
 from sweeps.tasks.galleries import Column
 from sweeps.tasks.pictures import Pictures
 from sweeps.tasks.splits import SPLITS

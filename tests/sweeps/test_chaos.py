@@ -1,4 +1,7 @@
-"""kill -9 of the driver, a worker and the raylet at random moments: the same command ends with the same tables."""
+"""Whatever dies or fails at a random moment, the same command ends with the same tables: `make chaos` has all seeds.
+
+Disasters on one cluster that is kept (tests/chaos), with jobs of milliseconds; and three whole sweeps, with searches.
+"""
 
 import os
 import random
@@ -15,11 +18,28 @@ from sweeps.config import parse
 from sweeps.hands import How
 from sweeps.run import run
 from sweeps.store import DERIVED, Store, same_tables
+from tests.chaos.field import KINDS, Field
 from tests.conftest import ROOT, tiny_config, write_toml
 
 MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    kept = dict(os.environ)
+    found = Field(tmp_path_factory.mktemp("field"))
+    yield found
+    found.close()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.mark.parametrize("seed", range(6), ids=lambda seed: KINDS[seed])
+def test_no_row_is_lost_or_doubled(field, seed):
+    verdict = field.run(seed)
+    assert not verdict.wrong, str(verdict)
 
 
 @pytest.fixture

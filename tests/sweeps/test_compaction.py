@@ -1,6 +1,7 @@
 """Readers see every job once, whatever was compacted, rewritten, merged or killed half-way."""
 
 import itertools
+import os
 import shutil
 
 import pyarrow.parquet as pq
@@ -46,7 +47,7 @@ def killed_after(count, patch):
 
         return changed
 
-    patch.setattr(storing.os, "replace", mortal(storing.os.replace))
+    patch.setattr(os, "replace", mortal(os.replace))
     patch.setattr(storing.Path, "unlink", mortal(storing.Path.unlink))
 
 
@@ -54,6 +55,7 @@ JOBS = st.sampled_from([f"{number:02x}" for number in range(8)])
 STEPS = st.one_of(
     st.tuples(st.just("append"), JOBS, st.integers(1, 99), st.integers(0, 3)),
     st.tuples(st.just("compact"), st.just(""), st.integers(0, 12), st.sampled_from([0, 1, 10**9])),
+    st.tuples(st.just("long"), JOBS, st.integers(1, 99), st.integers(0, 3)),
 )
 
 
@@ -62,12 +64,17 @@ STEPS = st.one_of(
 def test_no_row_is_lost_or_seen_twice_however_often_it_is_killed(tmp_path_factory, steps):
     folder = tmp_path_factory.mktemp("out")
     sync = pytest.MonkeyPatch()
-    sync.setattr(storing.os, "fsync", lambda _: None)  # a killed process, not a power cut
+    sync.setattr(os, "fsync", lambda _: None)  # a killed process, not a power cut
     store, latest = Store(folder), {}
     store.prepare()
     for step, job, number, size in steps:
         if step == "append":
             store.append(outcome(job, number, size))
+            latest[job] = (number, size)
+        elif step == "long":  # a run so long that it makes packs on its way, from what it wrote itself
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(storing, "FRESH_PARTS", 1 + number % 3)
+                store.append(outcome(job, number, size))
             latest[job] = (number, size)
         else:
             with pytest.MonkeyPatch.context() as patch:
@@ -90,6 +97,7 @@ def fill(folder, jobs):
     store.prepare()
     for number, job in enumerate(jobs):
         store.append(outcome(job, number + 1))
+    store.wait()
     return store
 
 
@@ -104,6 +112,19 @@ def test_many_parts_become_one_file_with_the_same_rows(tmp_path):
         (file,) = (store.folder / table).iterdir()
         assert pq.read_schema(file).metadata[b"schema_version"]
         assert store.read(table).schema.equals(storing.SCHEMAS[table])
+
+
+def test_a_long_run_makes_packs_on_its_way_and_rereads_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(storing, "FRESH_PARTS", 10)
+    monkeypatch.setattr(storing, "PACK_BYTES", 0)  # large at once: no pack is read again either
+    jobs = [f"{number:03x}" for number in range(25)]
+    with monkeypatch.context() as patch:
+        patch.setattr(storing, "_rows", lambda *_: pytest.fail("what this process wrote is in its memory"))
+        store = fill(tmp_path, jobs)
+    for table in ("jobs", "scores"):
+        assert len(list((store.folder / table).glob("pack-*"))) == 2
+        assert len(list((store.folder / table).glob("*.parquet"))) == 2 + 5
+    assert seen(store) == told({job: (number + 1, 1) for number, job in enumerate(jobs)})
 
 
 def test_folders_merge_by_copying_compacted_or_not(tmp_path):

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
@@ -20,7 +22,7 @@ from sweeps.tasks.registry import from_texts
 from sweeps.tasks.registry import resolve as resolve_tasks
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
-from tests.conftest import SHARED
+from tests.conftest import ROOT, SHARED
 from tests.doubles import language
 from tests.doubles.hub import STRANGER, TOKEN, Cut, Hub, Spoilt, Status
 
@@ -461,3 +463,13 @@ def test_a_real_model_of_the_hub(hub):
                     for source in ("hf-hub:google/mobilenet", f"local-dir:{path}"))  # fmt: skip
     assert all(torch.equal(one, two) for one, two in zip(ours, theirs, strict=True))
     assert [each.range for each in hub.asked("GET", "cdn")] == [None, "bytes=2998272-"]
+
+
+def test_workers_of_one_machine_that_ask_at_once_download_once(hub, folder, tmp_path):
+    commit = hub.add("me/tiny", folder)
+    code = f"from sweeps.hub import Repository; Repository('m', 'me/tiny', 'model').fetch('{commit}', ['{WEIGHTS}'])"
+    hub.forget()
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=hub.environment(tmp_path / "node"), cwd=ROOT)
+                 for _ in range(3)]  # fmt: skip
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert len(hub.asked("GET", "cdn")) == 1

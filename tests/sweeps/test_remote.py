@@ -112,7 +112,7 @@ def test_a_full_disk_is_waited_for_and_leaves_nothing_behind(tmp_path, monkeypat
             raise fault
         sync(descriptor)
 
-    monkeypatch.setattr(storing.os, "fsync", full_at_first)
+    monkeypatch.setattr(os, "fsync", full_at_first)
     store.write("scores", "b", [{"job": "b", "value": 1.0}])
     assert [row["job"] for row in store.rows("scores")] == ["a", "b"]
     assert not list((tmp_path / "tables").rglob(".tmp-*"))

@@ -1,11 +1,13 @@
 """Parts are whole or absent, writing twice changes nothing, and readers see declared schemas."""
 
+import errno
 import os
 import stat
 
 import pyarrow.parquet as pq
 import pytest
 
+from sweeps import remote
 from sweeps.errors import OutputError
 from sweeps.store import SCHEMA_VERSION, SCHEMAS, VOLATILE, Store, same_tables
 from sweeps.types import Outcome
@@ -40,6 +42,7 @@ def test_empty_tables_have_their_schema(store):
 
 def test_schema_version_is_in_every_part(store):
     store.append(outcome("a", 0.5))
+    store.wait()
     metadata = pq.read_schema(store.folder / "scores" / "a.parquet").metadata
     assert metadata[b"schema_version"] == str(SCHEMA_VERSION).encode()
 
@@ -85,3 +88,25 @@ def test_same_tables_ignores_time_and_nothing_else(tmp_path):
 def test_volatile_columns_exist():
     names = {column for schema in SCHEMAS.values() for column in schema.names}
     assert names >= VOLATILE
+
+
+def test_a_disk_that_stays_full_ends_the_run_with_one_line_and_keeps_the_rest(store, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.1)
+    sync, full = os.fsync, [False]
+
+    def fails_when_full(descriptor):
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_when_full)
+    store.append(outcome("a", 0.5))
+    store.wait()
+    full[0] = True
+    store.append(outcome("b", 0.5))
+    with pytest.raises(OutputError, match=r"the table must be writable in .*, got: No space left on device"):
+        store.wait()
+    full[0] = False
+    store.append(outcome("c", 0.5))
+    assert store.statuses() == {"a": "ok", "c": "ok"}
+    assert not list(store.folder.rglob(".tmp-*"))
