@@ -25,18 +25,16 @@ from sweeps.settings import (
     EARLY,
     Bound,
     Embed,
-    Final,
-    FineTune,
     Frozen,
     Head2Toe,
     ModelEntry,
     Pool,
     Regret,
-    Search,
     Task2Vec,
     TaskEntry,
     Zoo,
 )
+from sweeps.tuning import Final, FineTune, Search
 from taskrel.proxies import PROXIES
 
 # Where zoos lie that are asked for by name: in a working copy, and where an installation puts its data.

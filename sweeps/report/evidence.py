@@ -11,8 +11,8 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "search",
-         "confirm", "final", "export")  # fmt: skip
+ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "rung",
+         "search", "confirm", "head", "final", "export")  # fmt: skip
 STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
 

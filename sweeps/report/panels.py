@@ -17,10 +17,11 @@ from sweeps.report.labels import fit, place, short_names, width
 from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
+GRID, AGAIN = ("grid", "rung"), ("confirm", "final", "head")  # origins of runs: what is tried first, what judges
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
            "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
-           "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5", "final": "s-other-5",
-           "export": "s-other-1"}  # fmt: skip
+           "finetune": "s-other-3", "rung": "s-other-3", "search": "s-other-4", "confirm": "s-other-5",
+           "head": "s-linear", "final": "s-other-5", "export": "s-other-1"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -134,11 +135,9 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     low, high = floor - 0.12 * max(0.02, max(known, default=1.0) - floor), max(known, default=1.0)
     for run in runs:
         alive, origin = run["val_accuracy"] is not None, run["origin"]
-        tint = colour(
-            "bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent")
-        )
-        shape = "x" if not alive else {"grid": "s", "confirm": "D", "final": "D"}.get(origin, "o")
-        hollow = alive and (origin == "grid" or run["status"] == "stopped")
+        tint = colour("bad" if not alive else "muted" if origin in GRID else "good" if origin in AGAIN else "accent")
+        shape = "x" if not alive else "s" if origin in GRID else "D" if origin in AGAIN else "o"
+        hollow = alive and (origin in GRID or run["status"] == "stopped")
         mark = axes.plot(run["learning_rate"], run["val_accuracy"] if alive else low, shape, color=tint, markersize=6,
                          markeredgewidth=1.3, markerfacecolor="none" if hollow else tint)[0]  # fmt: skip
         state = words.percent(run["val_accuracy"]) if alive else "diverged"
