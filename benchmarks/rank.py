@@ -62,7 +62,7 @@ def _source(name: str) -> str:
 def exhaustive(tasks: Sequence[str], out: Path) -> Store:
     """Fine-tune every model on every task; what the folder holds is not measured again."""
     sweep: dict[str, Any] = tomllib.loads(zoo())
-    sweep |= {"name": "exhaustive", "proxies": {}, "regret": {"strategies": []},
+    sweep |= {"name": "exhaustive", "proxies": {}, "regret": {"strategies": [], "answer": "agnostic"},
               "task": [{"name": task, "path": str(REAL / "tasks" / "vision" / task)} for task in tasks],
               "embed": {"batch": 32, "image_size": 112},
               "finetune": {"repeats": 1, **RECIPE}}  # fmt: skip

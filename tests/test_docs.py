@@ -59,8 +59,8 @@ def test_the_sweep_on_the_page_of_language_is_read(tmp_path):
 
 
 def test_the_page_of_language_says_what_the_program_says():
-    from sweeps.tuning import FineTune, Search
     from sweeps.tasks.hub import HUB_TASKS
+    from sweeps.tuning import FineTune, Search
 
     assert set(re.findall(r"`(hub/\w+)`", LANGUAGE_PAGE)) == set(HUB_TASKS)
     recipe = FineTune().recipe("text")

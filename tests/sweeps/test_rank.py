@@ -25,12 +25,13 @@ from sweeps.tasks.repositories import columns_of
 from tests.conftest import ROOT, draw_folder
 
 runner = CliRunner(env={"COLUMNS": "140", "TERM": "dumb", "NO_COLOR": "1"})
-SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=6", "finetune.batch=8", "search.trials=1"]
+SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=6", "finetune.batch=8", "search.trials=1",
+         "final.head=false"]  # fmt: skip
 INLINE = How(executor="inline")
 PLACE = {"place", "model", "reason", "tied", "scores", "chance_first", "picked", "val_accuracy", "test_accuracy"}
 DOCUMENT = {"schema", "task", "strategy", "winner", "ranking", "within_a_point", "checkpoint", "report", "out",
             "seconds", "ran", "reused", "failures", "notes"}  # fmt: skip
-WINNER = {"model", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples", "repeats",
+WINNER = {"model", "method", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples", "repeats",
           "licence"}  # fmt: skip
 
 
@@ -69,7 +70,8 @@ def test_the_document_holds_what_its_page_says(ranked):
     winner = ranked["winner"]
     assert winner["low"] <= winner["test_accuracy"] == winner["right"] / winner["examples"] <= winner["high"]
     assert winner["examples"] == 18
-    assert len(winner["repeats"]) == 2
+    assert winner["method"] == "fine-tuned"
+    assert len(winner["repeats"]) == 1
     assert ranked["within_a_point"] == 1.0  # every model was fine-tuned
     assert ranked["ran"]["export"] == 1
     assert not any(ranked["reused"].values())
