@@ -31,8 +31,8 @@ INLINE = How(executor="inline")
 PLACE = {"place", "model", "reason", "tied", "scores", "chance_first", "picked", "val_accuracy", "test_accuracy"}
 DOCUMENT = {"schema", "task", "strategy", "winner", "ranking", "within_a_point", "checkpoint", "report", "out",
             "seconds", "ran", "reused", "failures", "notes"}  # fmt: skip
-WINNER = {"model", "method", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples", "repeats",
-          "licence"}  # fmt: skip
+WINNER = {"model", "method", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples",
+          "repeats", "licence"}  # fmt: skip
 
 
 def call(*words):
