@@ -8,13 +8,25 @@ import filecmp
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sweeps.remote import Remote
 from sweeps.store import Store
+from sweeps.types import Row
 
 MARK = ".driver"
+
+
+def judged(runs: Iterable[Row], checkpoints: Iterable[Row]) -> list[Row]:
+    """Rows of ``runs``, those that left the test split to their checkpoint with what that reached."""
+    known = {_run(row): row["test_accuracy"] for row in checkpoints}
+    return [row if row["test_accuracy"] is not None or row["origin"] not in ("final", "head")
+            else row | {"test_accuracy": known.get(_run(row))} for row in runs]  # fmt: skip
+
+
+def _run(row: Row) -> tuple[str, str, str, float, int]:
+    return row["model"], row["task"], row["origin"], row["learning_rate"], row["repeat"]
 
 
 def mark(cache: Path) -> str:

@@ -219,11 +219,17 @@ def finals(config: SweepConfig, model: Model, task: Task, rate: float) -> list[J
     """The repeats by which the winner of a task is judged."""
     assert config.final is not None
     assert config.finetune is not None
-    jobs = [_finetune(config, "final", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "final"})
-            for repeat in range(config.final.repeats)]  # fmt: skip
-    if config.finetune.halving:  # the first is trained already: it meets the test split
+    what = {"learning_rate": rate, "origin": "final", **_judged(config)}
+    jobs = [_finetune(config, "final", model, task, what | {"repeat": each}) for each in range(config.final.repeats)]
+    if config.finetune.halving:  # the first is trained already: what is left is the test split
         jobs[0] = replace(jobs[0], cost=forward_seconds(config, model) * task.sizes["test"] + 0.05)
     return jobs
+
+
+def _judged(config: SweepConfig) -> dict[str, Any]:
+    """Nothing, or that one repeat leaves the test split to its checkpoint: the same images are not looked at twice."""
+    assert config.final is not None
+    return {"test": False} if config.final.checkpoint and config.final.repeats == 1 else {}
 
 
 def head(config: SweepConfig, model: Model, task: Task, rate: float) -> Job:
@@ -231,9 +237,10 @@ def head(config: SweepConfig, model: Model, task: Task, rate: float) -> Job:
     embed, options = _embed(config, model, task), config.proxies[LINEAR]
     settings = {**config.embed.view(task.modality), "embed": dict(embed.settings), "origin": "head",
                 "steps": options.get("steps", 2500), "batch": options.get("batch", 512), "learning_rate": rate,
-                "repeat": 0, "seed": config.seed}  # fmt: skip
-    cost = forward_seconds(config, model) * (task.sizes["val"] + task.sizes["test"]) + 0.05
-    return Job("head", FINETUNE, model, task, settings, needs=(embed.id,), cost=cost)
+                "repeat": 0, "seed": config.seed, **_judged(config)}  # fmt: skip
+    looked = 0 if "test" in settings else task.sizes["test"]
+    return Job("head", FINETUNE, model, task, settings, needs=(embed.id,),
+               cost=forward_seconds(config, model) * looked + 0.5)  # fmt: skip
 
 
 def export(final: Job) -> Job:

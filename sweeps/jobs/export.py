@@ -42,6 +42,7 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
                  for split in ("val", "test")}  # fmt: skip
         row: Row = {
             "job": job.id, "model": job.model.name, "task": job.task.name, "form": form, "trained_again": trained,
+            "origin": job.settings["origin"],
             "learning_rate": job.settings["learning_rate"], "repeat": job.settings["repeat"],
             "val_accuracy": right["val"] / job.task.sizes["val"],
             "test_accuracy": right["test"] / job.task.sizes["test"], "test_right": right["test"],

@@ -178,7 +178,8 @@ def measure(job: Job, tuning: FineTuning) -> Generator[Point, None, dict[str, li
             yield point
         if job.kind == "final":
             keep_weights(tuning.loaded.module, weights_file(job, tuning.context.cache))
-        measured = ended(points, tuning.accuracy("test")) | {"reason": tuning.note}
+        test = tuning.accuracy("test") if job.settings.get("test", True) else None
+        measured = ended(points, test) | {"reason": tuning.note}
     except Diverged as error:
         measured = diverged(points, str(error))
     return {"runs": [run_row(job) | measured | {"peak_memory_bytes": tuning.peak_memory()}]}

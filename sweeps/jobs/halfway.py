@@ -19,7 +19,7 @@ from sweeps.fingerprint import fingerprint
 from sweeps.jobs.recipes import Optimiser
 from sweeps.types import Job, Point
 
-APART = ("origin", "until")  # settings by which parts of one run differ
+APART = ("origin", "until", "test")  # settings by which parts of one run differ
 
 
 def folder(job: Job, cache: Path) -> Path:

@@ -22,33 +22,36 @@ NEAR = 1e-3  # of the largest logit: the features of a batch differ in the sixth
 def run(job: Job, context: Context) -> dict[str, list[Row]]:
     """Fit, judge and keep; a model whose features are not what enters its classifier is a row with the reason."""
     loaded = context.model(job.model, classes=len(job.task.classes), settings=job.settings)
-    loss, reason = fit(job, context, loaded)
-    if reason is not None:
-        return {"runs": [run_row(job) | unfit(reason)]}
-    tuning = FineTuning(context, loaded, job.task, job.settings)
-    point = Point(job.settings["steps"], loss, tuning.accuracy("val"))
+    found = fit(job, context, loaded)
+    if isinstance(found, str):
+        return {"runs": [run_row(job) | unfit(found)]}
     keep_weights(loaded.module, weights_file(job, context.cache))
-    return {"runs": [run_row(job) | ended([point], tuning.accuracy("test"))]}
+    looks = job.settings.get("test", True)
+    test = FineTuning(context, loaded, job.task, job.settings).accuracy("test") if looks else None
+    return {"runs": [run_row(job) | ended([found], test)]}
 
 
-def fit(job: Job, context: Context, loaded: Loaded) -> tuple[float, str | None]:
-    """Fit a head on the kept features and give it to the model; the training loss in nats, and why it does not fit."""
+def fit(job: Job, context: Context, loaded: Loaded) -> Point | str:
+    """Fit a head on the kept features and give it to the model; how well it does on them, or why it does not fit."""
     settings = job.settings
-    train = probes(embed_job(job.model, job.task, settings["embed"]), context)["train"]
-    features, labels = torch.as_tensor(train.features), torch.as_tensor(train.labels)
+    splits = probes(embed_job(job.model, job.task, settings["embed"]), context)
+    features, labels = (torch.as_tensor(part) for part in (splits["train"].features, splits["train"].labels))
     recipe = Recipe((settings["learning_rate"],), repeats=1, steps=settings["steps"], batch=settings["batch"])
     heads = train_heads(features, labels, len(job.task.classes), recipe, seed=settings["seed"])
     if not bool(heads.finite.all()):
-        return float("nan"), f"a linear head must end with finite weights, it diverged at {settings['learning_rate']:g}"
+        return f"a linear head must end with finite weights, it diverged at {settings['learning_rate']:g}"
     logits = heads.logits(features)[0, 0]
     own = dict(loaded.head.named_parameters()) if loaded.head is not None else {}
     weight, bias = own.get("weight"), own.get("bias")
     if weight is None or bias is None or weight.numel() != heads.weights[0, 0].numel():
-        return float("nan"), f"the classifier must be linear with a bias over {features.shape[1]} features, got another"
+        return f"the classifier must be linear with a bias over {features.shape[1]} features, got another"
     with torch.no_grad():
         weight.copy_(heads.weights[0, 0].view_as(weight))
         bias.copy_(heads.biases[0, 0])
-    return float(F.cross_entropy(logits, labels.long())), _differs(job, context, loaded, logits[:LOOKED])
+    answers = heads.logits(torch.as_tensor(splits["val"].features))[0, 0].argmax(1)
+    right = float((answers == torch.as_tensor(splits["val"].labels)).double().mean())
+    found = Point(settings["steps"], float(F.cross_entropy(logits, labels.long())), right)
+    return _differs(job, context, loaded, logits[:LOOKED]) or found
 
 
 def _differs(job: Job, context: Context, loaded: Loaded, wanted: torch.Tensor) -> str | None:

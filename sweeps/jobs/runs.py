@@ -15,8 +15,8 @@ def run_row(job: Job) -> Row:
     }  # fmt: skip
 
 
-def ended(points: list[Point], test_accuracy: float) -> Row:
-    """The measured columns of a run that went through."""
+def ended(points: list[Point], test_accuracy: float | None) -> Row:
+    """The measured columns of a run that went through; without a test accuracy where its checkpoint is judged."""
     return _measured(points, "ok") | {"val_accuracy": points[-1].val_accuracy, "test_accuracy": test_accuracy}
 
 

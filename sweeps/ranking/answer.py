@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweeps import picks
+from sweeps.checkpoints import judged
 from sweeps.config import SweepConfig
 from sweeps.costs import calibrated
 from sweeps.hands import How
@@ -138,10 +139,11 @@ class Tables:
         self.plan = {row["job"]: row for row in store.rows("plan")}
         self.facts = store.rows("models")
         self.scores = [row for row in store.rows("scores") if row["job"] in self.plan]
-        self.runs = [row for row in store.rows("runs") if row["job"] in self.plan or row["search"] in self.plan]
         self.jobs = [row for row in store.rows("jobs") if row["status"] == "ok"]
         found = [row for row in store.rows("checkpoints") if row["job"] in self.plan]
         self.checkpoint = found[0] if found else None
+        runs = [row for row in store.rows("runs") if row["job"] in self.plan or row["search"] in self.plan]
+        self.runs = judged(runs, found)
 
     def arms(self) -> dict[tuple[str, float, str], list[Row]]:
         """(model, learning rate, origin) -> its runs that went through."""

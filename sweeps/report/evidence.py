@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sweeps.checkpoints import judged
 from sweeps.report.cells import GRID_KIND, planned_only
 from sweeps.store import Store
 from sweeps.types import Row
@@ -175,6 +176,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
     plan = store.rows("plan")
     planned = {row["job"] for row in plan}
     runs = planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned)
+    runs = judged(runs, planned_only(store.rows("checkpoints"), planned))
     return Evidence(
         models=store.rows("models"),
         tasks=store.rows("tasks"),

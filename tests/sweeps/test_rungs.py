@@ -105,7 +105,7 @@ def test_the_better_half_goes_on_task_by_task(task, tmp_path):
 
 
 def test_halving_trains_what_validates_better_and_tests_the_winner_alone(two_tasks, tmp_path):
-    config = parse(tiny_config(two_tasks, search=None, finetune=HALVED, final={"repeats": 1}))
+    config = parse(tiny_config(two_tasks, search=None, finetune=HALVED, final={"repeats": 1, "checkpoint": False}))
     result = run(config, tmp_path / "out", How(executor="inline"))
     assert not result.failures
     store = Store(tmp_path / "out")
@@ -211,7 +211,10 @@ def test_the_head_takes_the_place_of_what_validates_worse(two_tasks, tmp_path):
     runs, scores = store.rows("runs"), store.rows("scores")
     for row in store.rows("checkpoints"):
         (made,) = [each for each in runs if each["task"] == row["task"] and each["origin"] == "head"]
-        assert (row["model"], row["test_accuracy"]) == (made["model"], made["test_accuracy"])
+        assert (row["model"], row["val_accuracy"]) == (made["model"], made["val_accuracy"])
+        assert made["test_accuracy"] is None  # the checkpoint is judged, once
+        (answer,) = [each for each in result.answer if each["task"] == row["task"]]
+        assert (answer["origin"], answer["test_accuracy"]) == ("head", row["test_accuracy"])
         best = max((each for each in scores if each["task"] == row["task"]), key=lambda each: each["value"])
         assert best["model"] == row["model"]
         assert made["learning_rate"] == json.loads(best["detail"])["learning_rate"]
