@@ -11,6 +11,7 @@ Embedded and real: sweeps/ranking/evidence.csv. Published: 46 models on Retinopa
 import argparse
 import csv
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def main() -> None:
     pools, tables, rng = parser.parse_args().pools, evidence(), np.random.default_rng(0)
     lessons = {(zoo, task): learn(*zip(*cells, strict=True)) for zoo, tasks in tables.items() if zoo != "published"
                for task, cells in tasks.items()}  # fmt: skip
-    bins = [f"{low:.1f} to {high:.1f}" for low, high in zip(BINS, BINS[1:], strict=False)]
+    bins = [f"{low:.1f} to {high:.1f}" for low, high in pairwise(BINS)]
     print("| tasks | asked | said | came true | Brier | base | " + " | ".join(bins) + " |")
     print("|" + "---|" * (6 + len(bins)))
     for zoo, tasks in tables.items():
@@ -69,11 +70,12 @@ def main() -> None:
             cells, [lesson for key, lesson in lessons.items() if key != (zoo, task)], pools, rng)]  # fmt: skip
         said, was = np.array([pair[0] for pair in found]), np.array([pair[1] for pair in found], dtype=float)
         parts = []
-        for low, high in zip(BINS, BINS[1:], strict=False):
+        for low, high in pairwise(BINS):
             inside = (said >= low) & ((said < high) | (high == 1.0))
             parts.append(f"{was[inside].mean():.2f} ({inside.sum()})" if inside.any() else "")
-        print(f"| {zoo} ({len(tasks)}) | {len(said)} | {said.mean():.2f} | {was.mean():.2f} | "
-              f"{((said - was) ** 2).mean():.3f} | {was.mean() * (1 - was.mean()):.3f} | {' | '.join(parts)} |")  # fmt: skip
+        brier, base = ((said - was) ** 2).mean(), was.mean() * (1 - was.mean())
+        print(f"| {zoo} ({len(tasks)}) | {len(said)} | {said.mean():.2f} | {was.mean():.2f} | {brier:.3f} | {base:.3f} "
+              f"| {' | '.join(parts)} |")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -144,6 +144,23 @@ def test_changed_data_embeds_the_new_rows_only(ranked, place, tmp_path):
         assert old.scores == pytest.approx(new.scores, rel=1e-3, abs=1e-4)  # 1e-6 of the features, through 5000 steps
 
 
+def test_a_new_proxy_and_a_new_model_add_their_own_jobs_alone(ranked, place, tmp_path):
+    out, zoo = tmp_path / "out", tmp_path / "zoo"
+    shutil.copytree(place / "out", out)
+    more = [*SMALL[:2], "proxies.ncc={}"]
+    answer = rank(place / "data", str(place / "zoo"), out=out, finetune=False, overrides=more, how=INLINE)
+    assert answer.ran == {"score": 2}
+    assert answer.reused["embed"] == 2
+    assert all("ncc" in each.scores for each in answer.ranking)
+    shutil.copytree(place / "zoo", zoo)
+    torch.manual_seed(7)
+    timm.models.save_for_hf(timm.create_model("test_vit", num_classes=7), zoo / "test_vit", safe_serialization=True)
+    wider = rank(place / "data", str(zoo), out=out, finetune=False, overrides=more, how=INLINE)
+    assert wider.ran == {"embed": 1, "score": len(answer.ranking[0].scores)}
+    before = {each.model: each.scores for each in answer.ranking}
+    assert before.items() <= {each.model: each.scores for each in wider.ranking}.items()
+
+
 def test_without_fine_tuning_it_ranks(ranked, place):
     answer = rank(place / "data", str(place / "zoo"), out=place / "out", finetune=False, overrides=SMALL[:2],
                   how=INLINE)  # fmt: skip

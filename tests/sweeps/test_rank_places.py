@@ -1,6 +1,8 @@
 """``sweeps rank`` where things lie elsewhere: arrays, datasets of the hub, Ray's workers, object storage, zoo files."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from sweeps.hands import Hands, How
 from sweeps.ranking import rank
 from sweeps.remote import Remote
 from sweeps.store import Store
-from tests.conftest import draw_folder
+from tests.conftest import DOUBLES, ROOT, draw_folder
 from tests.doubles import language
 from tests.doubles.hub import Hub
 from tests.doubles.s3 import Server, program
@@ -25,6 +27,7 @@ from tests.doubles.s3 import Server, program
 SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=4", "finetune.batch=8", "finetune.evaluations=2",
          "proxies.linear.steps=40", "proxies.linear.repeats=1"]  # fmt: skip
 INLINE = How(executor="inline")
+BOUND = 400  # MB that ranking may add, whatever the number of images: 256 of them mapped pixels
 FILES = {"model.safetensors", "config.json", "README.md"}
 needs_server = pytest.mark.skipif(program() is None, reason="moto's server is not installed: make setup")
 
@@ -171,6 +174,48 @@ def test_a_dataset_of_the_hub_is_ranked(tmp_path, monkeypatch):
     assert not answer.failures
     assert answer.winner.examples == 30
     assert (Path(answer.checkpoint) / "head.safetensors").is_file()
+
+
+MANY = """
+import io, resource, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from sweeps.hands import How
+from sweeps.ranking import rank
+
+folder, number = Path(sys.argv[1]), int(sys.argv[2])
+random, stock = np.random.default_rng(0), []
+for label in range(5):
+    (folder / "data" / f"class_{label}").mkdir(parents=True)
+    image = io.BytesIO()
+    Image.fromarray(random.integers(0, 200, (16, 16, 3)).astype(np.uint8)).save(image, "PNG")
+    stock.append(image.getvalue())
+for index in range(number):  # what follows the image makes each file another one
+    (folder / "data" / f"class_{index % 5}" / f"{index}.png").write_bytes(stock[index % 5] + index.to_bytes(4, "big"))
+begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+answer = rank(folder / "data", sys.argv[3], finetune=False, strategy="linear", out=folder / "out",
+              overrides=sys.argv[4:], how=How(executor="inline"))
+assert not answer.failures
+print(begun // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_under_the_bound_that_the_page_states(tmp_path):
+    """Mapped pixels are let go of; what grows are the features and what the proxies make of them."""
+    zoo = tmp_path / "zoo.toml"
+    zoo.write_text(
+        f'[[model]]\nname = "tiny"\nsource = "factory:tiny:build"\npath = "{DOUBLES}"\nargs = {{width = 8}}\n'
+    )
+    peaks = {}
+    for number in (1000, 9000):
+        words = [sys.executable, "-c", MANY, tmp_path / str(number), str(number), zoo, *SMALL[:1], *SMALL[-2:]]
+        done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        before, after = map(int, done.stdout.split()[-2:])
+        peaks[number] = after - before
+    assert peaks[9000] - peaks[1000] < BOUND
 
 
 def test_a_zoo_file_with_more_than_models_is_one_clear_line(place, tmp_path):
