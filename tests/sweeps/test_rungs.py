@@ -22,6 +22,7 @@ from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
 from sweeps.tasks.registry import from_images
 from sweeps.types import Job
+from sweeps.zoo import checkpoint
 from sweeps.zoo.registry import resolve_entry
 from tests.conftest import DOUBLES, draw_folder, tiny_config
 
@@ -244,3 +245,24 @@ def test_heads_need_the_probe(two_tasks):
     config = parse(tiny_config(two_tasks, **changes, finetune=HALVED | {"models": "knn"}, final={"head": True}))
     with pytest.raises(ConfigError, match=r"final\.head needs the proxy 'linear'"):
         picks.check(config)
+
+
+@pytest.mark.parametrize("doubt", [checkpoint.DOUBT, 10.0], ids=["few", "all"])
+def test_close_calls_alone_are_asked_again_in_the_users_order(context, task, monkeypatch, doubt):
+    """With everything in doubt all is computed as a user would: the same number."""
+    job = frozen(task)
+    head.run(job, context)
+    asked = []
+    keep = checkpoint.unsure
+    monkeypatch.setattr(checkpoint, "DOUBT", doubt)
+    monkeypatch.setattr(checkpoint, "unsure", lambda logits: asked.append(keep(logits)) or asked[-1])
+    row = export.run(Job("export", 1, job.model, task, job.settings), context)["checkpoints"][0]
+    assert row["val_accuracy"] == head.run(job, context)["runs"][0]["val_accuracy"]
+    share = torch.cat(asked).double().mean()
+    assert (share == 1) if doubt > 2 else (share < 0.5)
+
+
+def test_what_is_in_doubt():
+    logits = torch.tensor([[1.0, 0.0], [1.0, 0.995], [0.0, 0.0], [-3.0, -3.02], [500.0, 490.0]])
+    assert checkpoint.unsure(logits).tolist() == [False, True, True, True, False]
+    assert checkpoint.unsure(torch.tensor([[2.0]])).tolist() == [True]
