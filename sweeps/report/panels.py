@@ -32,10 +32,11 @@ from sweeps.report.markup import Mark
 from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
+GRID, AGAIN = ("grid", "rung"), ("confirm", "final", "head")  # origins of runs: what is tried first, what judges
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
            "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
-           "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5", "final": "s-other-5",
-           "export": "s-other-1"}  # fmt: skip
+           "finetune": "s-other-3", "rung": "s-other-3", "search": "s-other-4", "confirm": "s-other-5",
+           "head": "s-linear", "final": "s-other-5", "export": "s-other-1"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -154,9 +155,9 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     looks: dict[tuple[str, str, bool], list[Row]] = {}
     for run in runs:
         alive, origin = run["val_accuracy"] is not None, run["origin"]
-        tint = "bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent")
-        shape = "x" if not alive else {"grid": "s", "confirm": "D", "final": "D"}.get(origin, "o")
-        hollow = alive and (origin == "grid" or run["status"] == "stopped")
+        tint = "bad" if not alive else "muted" if origin in GRID else "good" if origin in AGAIN else "accent"
+        shape = "x" if not alive else "s" if origin in GRID else "D" if origin in AGAIN else "o"
+        hollow = alive and (origin in GRID or run["status"] == "stopped")
         looks.setdefault((tint, shape, hollow), []).append(run)
     for (tint, shape, hollow), group in looks.items():
         known_or_low = [low if run["val_accuracy"] is None else run["val_accuracy"] for run in group]
