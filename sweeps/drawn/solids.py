@@ -33,7 +33,9 @@ class View:
 def convex(corners: np.ndarray) -> np.ndarray:
     """The cover [n, 32, 32] in [0, 1] of a convex polygon given by its corners [n, k, 2], in either turn."""
     ahead = np.roll(corners, -1, axis=1) - corners
-    area = (corners[..., 0] * np.roll(corners[..., 1], -1, 1) - np.roll(corners[..., 0], -1, 1) * corners[..., 1]).sum(1)
+    area = (corners[..., 0] * np.roll(corners[..., 1], -1, 1) - np.roll(corners[..., 0], -1, 1) * corners[..., 1]).sum(
+        1
+    )
     turn = np.where(area > 0, np.float32(1), np.float32(-1))[:, None]
     length = np.maximum(np.hypot(ahead[..., 0], ahead[..., 1]), np.float32(1e-6))
     distance = np.full((len(corners), *X.shape[1:]), -np.inf, dtype=np.float32)

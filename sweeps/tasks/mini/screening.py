@@ -1,4 +1,4 @@
-"""More specialized tasks: tissue with or without a growth, grades of a sick retina. A painter takes stream and labels."""
+"""More specialized tasks: tissue with or without a growth, grades of a sick eye. A painter takes stream and labels."""
 
 import numpy as np
 
@@ -50,7 +50,9 @@ def retina(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
         bright = (rng.random(n) < 0.5)[:, None]
         dye = np.where(bright, np.array([0.95, 0.9, 0.5], np.float32), ground * np.float32(0.35)).astype(np.float32)
         organisms.spot(image, at, dye, (index < wanted).astype(np.float32))
-    outside = np.clip((np.hypot(X, Y) - np.float32(0.98)) * 16 + np.float32(0.5), 0, 1) + np.zeros((n, 1, 1), np.float32)
+    outside = np.clip((np.hypot(X, Y) - np.float32(0.98)) * 16 + np.float32(0.5), 0, 1) + np.zeros(
+        (n, 1, 1), np.float32
+    )
     canvas.paint(image, outside, np.zeros((n, 3), np.float32))
     return canvas.finish(rng, image, noise=0.08)
 

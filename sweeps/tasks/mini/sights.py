@@ -36,7 +36,9 @@ def _pair(outline: Callable[..., np.ndarray], role: str, x: float, **where: floa
     return (partial(outline, x=-x, **where), role), (partial(outline, x=x, **where), role)
 
 
-def _oval(u: np.ndarray, v: np.ndarray, x: float = 0.0, y: float = 0.0, wide: float = 0.2, high: float = 0.5) -> np.ndarray:
+def _oval(
+    u: np.ndarray, v: np.ndarray, x: float = 0.0, y: float = 0.0, wide: float = 0.2, high: float = 0.5
+) -> np.ndarray:
     du, dv = (u - np.float32(x)) / np.float32(wide), (v - np.float32(y)) / np.float32(high)
     return (np.hypot(du, dv) - 1) * np.float32(min(wide, high))
 
@@ -57,7 +59,8 @@ FACES: Mapping[str, tuple[Part, ...]] = MappingProxyType(
                 *_pair(disc, "pale", 0.3, y=0.05, radius=0.28), *_EYES,
                 (partial(gable, top=0.25, base=0.5, wide=0.12), "second")),
         "pig": (*_pair(gable, "second", 0.5, top=-0.75, base=-0.1, wide=0.25), _HEAD, *_EYES,
-                (partial(_oval, y=0.4, wide=0.34, high=0.22), "second"), *_pair(disc, "dark", 0.12, y=0.4, radius=0.08)),
+                (partial(_oval, y=0.4, wide=0.34, high=0.22), "second"),
+                *_pair(disc, "dark", 0.12, y=0.4, radius=0.08)),
         "fox": (*_pair(gable, "fur", 0.5, top=-0.95, base=0.1, wide=0.34), _HEAD,
                 (partial(gable, top=0.05, base=0.85, wide=0.5), "pale"), *_EYES, _NOSE),
         "panda": (*_pair(disc, "dark", 0.52, y=-0.38, radius=0.25), (partial(disc, y=0.2, radius=0.7), "pale"),

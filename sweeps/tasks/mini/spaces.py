@@ -52,7 +52,7 @@ def _toys(rng: np.random.Generator, turn: np.ndarray, tip: np.ndarray) -> np.nda
 
 
 def distance_of_a_car(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
-    """A road with one car among other things; the label is the bin of the car's distance, not of the nearest thing's."""
+    """A road with one car among other things; the label is the bin of the car's distance, whatever stands nearer."""
     n = len(labels)
     skyline = scenes.horizon(rng, n)
     image = scenes.outdoors(rng, skyline)
@@ -76,7 +76,7 @@ def _side(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def maze(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
-    """A corridor in perspective with openings and one find in it: a ball rewards, a spiked one does not, at 3 depths."""
+    """A corridor in perspective with openings and one find in it, at three depths: a ball, or a spiked one."""
     n = len(labels)
     wall, floor, ceiling = (colour.free(rng, n, value=(0.3, 0.9)) for _ in range(3))
     x, y = uniform(rng, -0.25, 0.25, n), uniform(rng, -0.25, 0.25, n)
@@ -91,7 +91,9 @@ def maze(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
     for sign in (-1, 1):
         start = uniform(rng, 1.2, 3.5, n)[:, None, None]
         open_here = (np.abs(dx) >= np.abs(dy)) & (np.sign(dx) == sign) & (depth > start) & (depth < start + 0.8)
-        canvas.paint(image, (open_here & (rng.random(n) < 0.5)[:, None, None]).astype(np.float32), wall * np.float32(0.3))
+        canvas.paint(
+            image, (open_here & (rng.random(n) < 0.5)[:, None, None]).astype(np.float32), wall * np.float32(0.3)
+        )
     kind, step = labels // len(DEPTHS), labels % len(DEPTHS)
     far = _STEPS[step] * (_STEPS[step + 1] / _STEPS[step]) ** uniform(rng, 0, 1, n)
     size = (np.float32(0.4) * uniform(rng, 0.75, 1.25, n) / far).astype(np.float32)

@@ -151,7 +151,7 @@ def mini_biggan(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 def _inception(version: str, body: dict[str, Any], pretrained: bool, kwargs: dict[str, Any]) -> nn.Module:
     return build_model_with_cfg(
         SmallInception, f"mini_inception_{version}", pretrained, version=version,
-        feature_cfg={"flatten_sequential": True}, **(body | kwargs),
+        feature_cfg={"flatten_sequential": True, "out_indices": (0, 1, 2)}, **(body | kwargs),
     )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def mini_inception_resnet_v2(pretrained: bool = False, **kwargs: Any) -> nn.Modu
 
 
 # timm cannot rewrite cells that look back two places as a sequence; it can listen to them.
-_LISTEN = {"feature_cls": "hook", "no_rewrite": True}
+_LISTEN = {"feature_cls": "hook", "no_rewrite": True, "out_indices": (0, 1)}
 
 
 @register_model
