@@ -179,29 +179,32 @@ def mini_inception_resnet_v2(pretrained: bool = False, **kwargs: Any) -> nn.Modu
     return _inception("resnet_v2", {"stem": 24, "widths": ((18, 28), (28, 32)), "blocks": (2, 3)}, pretrained, kwargs)
 
 
-# timm cannot rewrite cells that look back two places as a sequence; it can listen to them.
-_LISTEN = {"feature_cls": "hook", "no_rewrite": True, "out_indices": (0, 1)}
+def _searched(kind: type[nn.Module], name: str, body: dict[str, Any], pretrained: bool,
+              kwargs: dict[str, Any]) -> nn.Module:  # fmt: skip
+    # timm cannot rewrite cells that look back two places as a sequence; it can listen to them.
+    listen = {"feature_cls": "hook", "no_rewrite": True, "out_indices": (0, 1)}
+    return build_model_with_cfg(kind, name, pretrained, feature_cfg=listen, **(body | kwargs))
 
 
 @register_model
 def mini_nasnet_mobile(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """Two cells of NASNet-A, 132 features."""
     body = {"stem": 24, "filters": 22, "repeats": 0}
-    return build_model_with_cfg(SmallNASNet, "mini_nasnet_mobile", pretrained, feature_cfg=_LISTEN, **(body | kwargs))
+    return _searched(SmallNASNet, "mini_nasnet_mobile", body, pretrained, kwargs)
 
 
 @register_model
 def mini_nasnet_large(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """Four wider cells of NASNet-A, 288 features."""
     body = {"stem": 40, "filters": 48, "repeats": 2}
-    return build_model_with_cfg(SmallNASNet, "mini_nasnet_large", pretrained, feature_cfg=_LISTEN, **(body | kwargs))
+    return _searched(SmallNASNet, "mini_nasnet_large", body, pretrained, kwargs)
 
 
 @register_model
 def mini_pnasnet_large(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     """Three wide cells of PNASNet-5, 270 features."""
     body = {"stem": 40, "filters": 54}
-    return build_model_with_cfg(SmallPNASNet, "mini_pnasnet_large", pretrained, feature_cfg=_LISTEN, **(body | kwargs))
+    return _searched(SmallPNASNet, "mini_pnasnet_large", body, pretrained, kwargs)
 
 
 @register_model

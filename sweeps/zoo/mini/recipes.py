@@ -73,9 +73,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "mini_resnet_v2_50.exemplar": _other("exemplar", 1500, **_ADAM),
         "mini_resnet_v2_50.patch_location": _other("patch_location", 2500, **_ADAM),
         "mini_resnet_v2_50.jigsaw": _other("jigsaw", 2000, batch=32, **_ADAM),
-        "mini_resnet_v2_50.semi_rotation_10": _other("semi_rotation", 2000, **_ADAM),
+        "mini_resnet_v2_50.semi_rotation_10": _other("semi_rotation", 2000),
         "mini_resnet_v2_50.semi_exemplar_10": _other("semi_exemplar", 1500, **_ADAM),
-        "mini_resnet_v2_50.sup_rotation_100": _other("sup_rotation", 2000, **_ADAM),
+        "mini_resnet_v2_50.sup_rotation_100": _other("sup_rotation", 3000),
         "mini_resnet_v2_50.sup_exemplar_100": _other("sup_exemplar", 1500, **_ADAM),
         # The discriminator sees three batches per step.
         "mini_biggan.cond": _other("cond_biggan", 1500, batch=32, optimiser="adversarial", rate=1e-3, decay=0.0),

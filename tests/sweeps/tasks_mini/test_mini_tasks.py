@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sweeps.drawn.canvas import generator
 from sweeps.drawn import canvas, solids
+from sweeps.drawn.canvas import generator
 from sweeps.tasks.mini import SIZES, TASKS, draw, natural, screening, spaces, structured
 
 
