@@ -71,13 +71,13 @@ def bench_proxy(target: str, truth: Truth, out: Path, how: How, display: Display
     _find(target)
     name = target.partition(":")[2]
     jobs = _jobs(target, name, truth)
-    scored = _measured(jobs, out, how, display)
+    scored, faults = _measured(jobs, out, how, display)
     values = {(row["task"], row["model"]): row for row in scored}
     missing = [(task, model, row["reason"] or "") for (task, model), row in values.items() if row["value"] is None]
     known = {cell: row["value"] for cell, row in values.items() if row["value"] is not None}
     if not known:
         raise DataError(f"{target} must score some cell of the truth, got none; the first reason: "
-                        f"{missing[0][2] if missing else 'every job failed'}")  # fmt: skip
+                        f"{[*faults, *(reason for _, _, reason in missing)][0]}")  # fmt: skip
     table, facts = _ground(truth, {_own(name): known})
     return _judged(_own(name), truth, table, facts, missing, bootstrap,
                    {_own(name): [row["seconds"] for row in values.values() if row["seconds"] is not None]})  # fmt: skip
@@ -158,14 +158,20 @@ def _jobs(target: str, name: str, truth: Truth) -> tuple[Job, ...]:
     return measurements(config, models, tasks)
 
 
-def _measured(jobs: Sequence[Job], out: Path, how: How, display: Display) -> list[Row]:
-    """The rows of the scores, embedding first what is not embedded yet."""
+def _measured(jobs: Sequence[Job], out: Path, how: How, display: Display) -> tuple[list[Row], list[str]]:
+    """The rows of the scores, embedding first what is not embedded yet; and what made jobs fail."""
     store = Store(out)
+    faults: list[str] = []
+    fresh: set[str] = set()  # a job that fails leaves in the table what an earlier version of the function gave
     store.prepare()
 
     def settle(outcome: Outcome) -> None:
         store.append(outcome)
         display.settled(outcome)
+        if outcome.ok:
+            fresh.add(outcome.job["job"])
+        else:
+            faults.append(outcome.job["error"])
 
     asked = [job for job in jobs if job.kind == "score"]
     with claim(out, how.wait), Hands(store, how) as hands:
@@ -173,7 +179,7 @@ def _measured(jobs: Sequence[Job], out: Path, how: How, display: Display) -> lis
         hands.run("bench", jobs, settle, display)
         display.close()
     store.compact()
-    return store.rows("scores", [job.id for job in asked])
+    return store.rows("scores", [job.id for job in asked if job.id in fresh]), faults
 
 
 def _ground(truth: Truth, own: dict[str, dict[Cell, float]]) -> tuple[Table, Facts]:
