@@ -227,7 +227,7 @@ def _judged(name: str, truth: Truth, table: Table, facts: Facts, missing: Sequen
 def show(benched: Benched) -> list[tuple[str, ...]]:
     """The rows as text, headings first: regrets in per cent, milliseconds per cell."""
     head = ("", "regret B=1, %", "B=2, %", "tasks solved", "weighted tau", "Pearson", "ms")
-    lines = [head]
+    lines: list[tuple[str, ...]] = [head]
     for row in benched.rows:
         lines.append((
             ("> " if row["own"] else "  ") + row["name"], _number(row.get("relative_regret_1"), 100, 1),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from sweeps.config import SweepConfig
 from sweeps.errors import DataError, SweepError
@@ -38,6 +38,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
                "upstream_accuracy", "released", "pretrained", "licence", "revision", "summary"),
     "tasks": ("task", "group", "classes", "train", "val", "test", "class_names", "seed", "revision", "summary"),
 }  # fmt: skip
+
+_ORDER = ("task", "model", "learning_rate", "repeat", "proxy", "reference", "mode")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def load(folder: Path = FOLDER) -> Truth:
     """
     try:
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        tables = {name: pq.read_table(folder / f"{name}.parquet") for name in COLUMNS}
+        tables = {name: ds.dataset(str(folder / f"{name}.parquet"), format="parquet").to_table() for name in COLUMNS}
     except FileNotFoundError as missing:
         raise DataError(f"the truth must have been packed (make truth), got no {missing.filename or missing}") from None
     return Truth(tables, provenance, folder)
@@ -103,11 +105,9 @@ def pack(out: Path, folder: Path = FOLDER) -> Truth:
         table = store.read(name)
         if "job" in table.column_names:
             table = table.filter(pc.is_in(table["job"], done["job"].combine_chunks()))
-        keys = [(key, "ascending") for key in ("task", "model", "learning_rate", "repeat", "proxy", "reference", "mode")
-                if key in columns]  # fmt: skip
-        write_parquet(
-            folder / f"{name}.parquet", table.select(list(columns)).sort_by(keys or [(columns[0], "ascending")])
-        )
+        keys = [key for key in _ORDER if key in columns]
+        rows = table.select(list(columns)).sort_by([(key, "ascending") for key in keys])  # one order, whoever ran first
+        write_parquet(folder / f"{name}.parquet", rows)
     provenance = {
         "config": config.model_dump(mode="json"),
         "jobs": done.num_rows,

@@ -118,7 +118,7 @@ def test_a_proxy_that_repeats_logme_is_judged_like_logme(place, here):
     import sys
 
     del sys.modules["mine_same"]
-    with pytest.raises(DataError, match="the first reason: .*not today"):
+    with pytest.raises(DataError, match=r"the first reason: .*not today"):
         bench.bench_proxy("mine_same:again", truth, here / "out", INLINE, Silent(), bootstrap=20)
     assert {path: path.stat().st_mtime_ns for path in (here / "out").rglob("*.safetensors")} == embedded
     assert len(embedded) == 6

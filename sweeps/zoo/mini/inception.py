@@ -36,11 +36,12 @@ def _branches(version: str, before: int, narrow: int, wide: int) -> list[nn.Modu
     """The branches of one block, each of `wide` channels behind a bottleneck of `narrow`."""
     pool = nn.MaxPool2d(3, 1, 1) if version == "v1" else nn.AvgPool2d(3, 1, 1, count_include_pad=False)
     # Szegedy et al. 2015 (5 x 5), Ioffe and Szegedy 2015 (two 3 x 3 for it), Szegedy et al. 2016 (1 x n and n x 1).
-    middle, last = {
+    steps: dict[str, tuple[list[tuple[Kernel, int]], list[tuple[Kernel, int]]]] = {
         "v1": ([(3, wide)], [(5, wide)]),
         "v2": ([(3, wide)], [(3, wide), (3, wide)]),
         "v3": ([((1, 5), narrow), ((5, 1), wide)], [(3, wide), (3, wide)]),
-    }[version]
+    }
+    middle, last = steps[version]
     return [
         _conv(before, wide, 1),
         _chain(before, (1, narrow), *middle),
