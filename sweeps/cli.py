@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from sweeps.cli_bench import bench_proxy
 from sweeps.cli_rank import rank
 from sweeps.errors import SweepError
 
@@ -93,7 +94,8 @@ def run(
         raise typer.Exit(1)
 
 
-app.command()(_guard(rank))
+for verb in (rank, bench_proxy):
+    app.command()(_guard(verb))
 
 
 @app.command()
@@ -375,9 +377,7 @@ def tasks(context: typer.Context) -> None:
 def prepare(
     name: Annotated[str, typer.Argument(help="A group (vtab1k), a task or a pattern.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for prepared tasks.")] = Path("prepared"),
-    folder: Annotated[
-        Path | None, typer.Option("--from", help="What you have: ready-made lists, originals. Default: the hub.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--from", help="Your lists or originals. Default: the hub.")] = None,
     verify: Annotated[bool, typer.Option(help="Only hold what is there against its checksums.")] = False,
 ) -> None:
     """Prepare tasks of a benchmark once. Goes on where it was stopped; again, it checks every checksum.
