@@ -104,7 +104,7 @@ Logits = Callable[[Any], torch.Tensor]
 
 
 def _back(loaded: Loaded, model: Model, folder: Path) -> tuple[Logits, Logits | None]:
-    """Inputs -> logits of the model in the folder: the fast way, and as a user's tensors are computed, if that differs."""
+    """Inputs -> logits of the model in the folder: the fast way, and as a user computes, if that differs."""
     if not isinstance(loaded, VisionModel):
         return _text(loaded, folder).logits, None
     if model.source.startswith("factory:"):
