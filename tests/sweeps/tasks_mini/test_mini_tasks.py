@@ -207,11 +207,12 @@ def test_a_turned_square_covers_its_area_and_hides_nothing_else() -> None:
 def test_a_point_is_seen_where_the_view_puts_it() -> None:
     ones = np.ones(3, np.float32)
     at = canvas.Pose(0.1 * ones, -0.2 * ones, 0.5 * ones, 0 * ones)
-    view = solids.View(at, np.array([0, np.pi / 2, 0], np.float32), np.array([0, 0, np.pi / 2], np.float32))
+    quarter = np.pi / 2
+    view = solids.View(at, np.array([0, quarter, quarter], np.float32), np.array([0, 0, quarter], np.float32))
     ahead, above = (np.broadcast_to(np.array(point, np.float32), (3, 1, 3)) for point in ((1, 0, 0), (0, 0, 1)))
-    # From the side: what points right is right. A quarter turn later it points away; the sky is always up,
-    # but from straight above it is in the middle.
-    np.testing.assert_allclose(view.project(ahead)[:, 0], [[0.6, -0.2], [0.1, -0.2], [0.6, -0.2]], atol=1e-6)
+    # From the side, what points right is right; a quarter turn later it points away, and from straight above that is
+    # up. The sky is up, but from straight above it is in the middle.
+    np.testing.assert_allclose(view.project(ahead)[:, 0], [[0.6, -0.2], [0.1, -0.2], [0.1, -0.7]], atol=1e-6)
     np.testing.assert_allclose(view.project(above)[:, 0], [[0.1, -0.7], [0.1, -0.7], [0.1, -0.2]], atol=1e-6)
 
 
