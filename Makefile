@@ -13,7 +13,7 @@ SWEEPS  := .venv/bin/sweeps
 OPTIONS := --out $(OUT) --wandb $(WANDB) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep plan status report test chaos lint type check bench zoo clean validate-configs \
+.PHONY: help setup sweep plan status report test chaos lint type check bench zoo truth clean validate-configs \
         cluster-image cluster-up cluster-submit cluster-status cluster-logs cluster-down
 
 help:  ## this list
@@ -62,6 +62,10 @@ bench: $(READY)  ## ratios against bare loops, printed side by side
 
 zoo: $(READY)  ## pre-train the embedded zoo from its seeds into out/zoo
 	$(SWEEPS) zoo pretrain --out out/zoo $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS))
+
+truth: $(READY)  ## fine-tune every embedded model on every embedded task, and pack the tables that are shipped
+	$(SWEEPS) run ray_configs/sweeps/mini46_full.toml --out out/truth $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS))
+	$(PYTHON) -m sweeps.truth out/truth
 
 # On a cluster: CLUSTER is machine, onprem, aws, gcp, kuberay, rayjob or slurm; IMAGE, PROJECT, SWEEP, OUT, WORKERS, GPUS.
 CLUSTER_SH = $(foreach name,IMAGE PROJECT WORKERS GPUS ARGS,$(if $($(name)),$(name)='$($(name))')) SWEEP='$(SWEEP)' \

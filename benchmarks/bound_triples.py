@@ -35,10 +35,11 @@ from sweeps.zoo import registry as zoo_registry
 from taskrel.bound.features import Features
 from taskrel.bound.fit import Fit, Part, Reference, fit
 from taskrel.bound.head import Head
-from taskrel.bound.released import Recipe, as_released, penalised_head
+from taskrel.bound.released import Recipe, as_released, released_head
 from taskrel.types import BoundTerms, Probe
 
 TAU, PER_CLASS = 0.02, 100
+RATE = Recipe(batch=0).head_rate
 Splits = dict[str, Probe]
 Row = dict[str, Any]
 
@@ -105,10 +106,10 @@ def measure(options: argparse.Namespace, out: Path) -> None:
             reference, target = (on_device(probes(jobs[model, task], context), options.device) for task in (one, two))
             if last != (model, one):
                 own = Reference.of(reference["train"], taus=(TAU,), per_class=PER_CLASS)
-                head = penalised_head(Part.of(reference["train"], per_class=None).sample, recipe)
+                head, rate = released_head(Part.of(reference["train"], per_class=None).sample, recipe)
                 last = model, one
             row = triple(reference, target, own, head, recipe)
-            names = {"model": model, "reference": one, "target": two, **asked}
+            names = {"model": model, "reference": one, "target": two, "head_rate": rate, **asked}
             file.write(json.dumps(names | row) + "\n")
             file.flush()
 
@@ -133,8 +134,9 @@ def summary(found: Iterable[Row]) -> Iterator[str]:
         table = {name: np.array([row[name] for row in group], dtype=float) for name in group[0]
                  if isinstance(group[0][name], float)}  # fmt: skip
         n, near = len(group), 1e-9
+        slow = sum(row.get("head_rate", RATE) < RATE for row in group)
         yield (f"{n} triples of {kind}; theirs with {steps} steps of {batch} examples, "
-               f"{head_steps} steps of the classifier")  # fmt: skip
+               f"{head_steps} steps of the classifier, at a tenth of its rate in {slow}")  # fmt: skip
         for name in ("fitted", "ours", "logits", "same_head", "aligned_fitted", "aligned", "corrected", "reported"):
             loss = table["ours_loss" if name == "logits" else f"{name}_loss"]
             yield (f"  {name}: not a bound in {np.mean(table[name] < loss - near):.1%}, says more than guessing in "

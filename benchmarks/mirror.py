@@ -1,6 +1,7 @@
 """What the mirror in W&B costs beside the sweep that it shows: CPU seconds of both, W&B's own processes included.
 
     python benchmarks/mirror.py out/mini    # a finished output folder; its copy is mirrored offline, whole, then again
+    python benchmarks/mirror.py --wall ray_configs/sweeps/mini.toml    # wall, on a quiet machine
 
 "work" is what the jobs of the folder took, summed over workers. Offline, so no network counts.
 """
@@ -8,6 +9,7 @@
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +25,26 @@ def cpu() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
+def walls(sweep: str, times: int = 2) -> None:
+    """Print the wall seconds of a sweep without and with the mirror, run in turn: the least of each, and the share."""
+    spent: dict[str, list[float]] = {"off": [], "offline": []}
+    for _ in range(times):
+        for wandb, found in spent.items():
+            with tempfile.TemporaryDirectory() as folder:
+                begun = time.perf_counter()
+                subprocess.run([sys.executable, "-m", "sweeps", "run", sweep, "--out", folder, "--wandb", wandb],
+                               check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+                found.append(time.perf_counter() - begun)
+    for wandb, found in spent.items():
+        print(f"{f'sweep, mirror {wandb}':<28}{min(found):10.1f} s wall, the least of {times}")
+    print(f"{'share':<28}{100 * (min(spent['offline']) / min(spent['off']) - 1):10.2f} %")
+
+
 def main() -> None:
     """Print the seconds and their share."""
+    if "--wall" in sys.argv[1:2]:
+        walls(sys.argv[2] if len(sys.argv) > 2 else "ray_configs/sweeps/mini.toml")
+        return
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/mini")
     if not (out / "sweep.json").exists():
         print(f"{out} holds no sweep: run one first")

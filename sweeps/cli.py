@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from sweeps.cli_bench import bench_proxy
 from sweeps.cli_rank import rank
 from sweeps.errors import SweepError
 
@@ -94,7 +94,8 @@ def run(
         raise typer.Exit(1)
 
 
-app.command()(_guard(rank))
+for verb in (rank, bench_proxy):
+    app.command()(_guard(verb))
 
 
 @app.command()
@@ -142,12 +143,14 @@ def status(
 
 @app.command()
 @_guard
-def report(out: Folder, wandb: Annotated[
-        Literal["off", "offline", "online"], typer.Option(help="Mirror to Weights & Biases, report included.")
-    ] = "off") -> None:  # fmt: skip
+def report(
+    out: Folder,
+    wandb: Annotated[Literal["off", "offline", "online"], typer.Option(help="Mirror to W&B, report included.")] = "off",
+    papers: Annotated[Path | None, typer.Option("--export", help="Folder for SVG, PDF, CSV and LaTeX.")] = None,
+) -> None:
     """Derive regret and answer again and rewrite the HTML report, from what is there, also while a sweep runs.
 
-    Example: `sweeps report --out out/mini --wandb online`
+    Example: `sweeps report --out out/mini --export out/mini/paper`
     """
     from sweeps.output import read_config
     from sweeps.report.summary import show
@@ -157,8 +160,10 @@ def report(out: Folder, wandb: Annotated[
 
     store = Store(out)
     config = read_config(store.out)
-    result = build(store, config, resolve(config)[1], wandb)
+    result = build(store, config, resolve(config)[1], wandb, papers=papers)
     show(console, store.out, result.derived, result.failures, result.notes, result.report)
+    if papers is not None:
+        console.print(f"export {papers}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -170,6 +175,7 @@ def sql(query: Annotated[str, typer.Argument(help="One SQL statement.")], out: F
     Example: `sweeps sql "select model, avg(accuracy) from accuracies group by 1 order by 2 desc" --out out/mini`
     """
     from sweeps.sql import query as ask
+    from sweeps.sql import show
 
     table = ask(out, query)
     if csv:
@@ -177,16 +183,7 @@ def sql(query: Annotated[str, typer.Argument(help="One SQL statement.")], out: F
 
         pa_csv.write_csv(table, sys.stdout.buffer)
         return
-    shown = Table(*table.column_names, box=None, pad_edge=False)
-    for row in table.to_pylist():
-        shown.add_row(*(_text(value) for value in row.values()))
-    console.print(shown, markup=False)
-
-
-def _text(value: Any) -> str:
-    from rich.markup import escape
-
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+    show(console, table)
 
 
 @app.command()
@@ -380,9 +377,7 @@ def tasks(context: typer.Context) -> None:
 def prepare(
     name: Annotated[str, typer.Argument(help="A group (vtab1k), a task or a pattern.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for prepared tasks.")] = Path("prepared"),
-    folder: Annotated[
-        Path | None, typer.Option("--from", help="What you have: ready-made lists, originals. Default: the hub.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--from", help="Your lists or originals. Default: the hub.")] = None,
     verify: Annotated[bool, typer.Option(help="Only hold what is there against its checksums.")] = False,
 ) -> None:
     """Prepare tasks of a benchmark once. Goes on where it was stopped; again, it checks every checksum.

@@ -1,7 +1,6 @@
 """``sweeps rank``: arguments in, one call, the answer out."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -20,7 +19,9 @@ def rank(
     max_gpu_hours: Annotated[float | None, typer.Option(help="The same in hours of all GPUs together.")] = None,
     strategy: Annotated[str, typer.Option(help="Who picks: any strategy or proxy.")] = "hybrid_linear",
     finetune: Annotated[bool, typer.Option(help="Fine-tune the picks, or rank only.")] = True,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Output folder. Default: out/rank-<data>.")] = None,
+    out: Annotated[str | None, typer.Option(
+        "--out", "-o", help="Output folder, s3:// or gs:// address. Default: out/rank-<data>.",
+    )] = None,
     text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of the images or their paths.")] = None,
     pair: Annotated[str | None, typer.Option(help="Column of second texts.")] = None,

@@ -25,18 +25,16 @@ from sweeps.settings import (
     EARLY,
     Bound,
     Embed,
-    Final,
-    FineTune,
     Frozen,
     Head2Toe,
     ModelEntry,
     Pool,
     Regret,
-    Search,
     Task2Vec,
     TaskEntry,
     Zoo,
 )
+from sweeps.tuning import Final, FineTune, Search
 from taskrel.proxies import PROXIES
 
 # Where zoos lie that are asked for by name: in a working copy, and where an installation puts its data.
@@ -154,6 +152,10 @@ def zoo(name: str, folder: Path = Path()) -> Zoo:
         raise ConfigError(f"zoo must name a shipped zoo, a .toml file or a folder of checkpoints"
                           f"{did_you_mean(name, shipped)}")  # fmt: skip
     data = _toml(path, "the zoo")
+    if strange := sorted(data.keys() & SweepConfig.model_fields.keys() - Zoo.model_fields.keys()):
+        raise ConfigError(f"{path}: a zoo holds models alone ({', '.join(Zoo.model_fields)}), got {', '.join(strange)} "
+                          "of a sweep too; run it with 'sweeps run', or keep its models in a file of their own"
+                          )  # fmt: skip
     _place(data, path.parent)
     return _checked(Zoo, data, str(path))
 

@@ -51,9 +51,18 @@ def finetune_seconds(config: SweepConfig, model: Model, task: Task) -> float:
     return forward_seconds(config, model) * examples + 0.05
 
 
+def rung_seconds(config: SweepConfig, model: Model, task: Task, begun: int, until: int) -> float:
+    """Estimated seconds of a part of a fine-tuning, with one look at validation and none at test."""
+    assert config.finetune is not None
+    batch = config.finetune.recipe(task.modality).settings["batch"]
+    examples = EVALUATED * (until - begun) * min(batch, task.sizes["train"]) + task.sizes["val"]
+    return forward_seconds(config, model) * examples + 0.05
+
+
 def calibrated(jobs: Iterable[Job], measured: Iterable[Row], known: Iterable[Job] = ()) -> dict[str, float]:
     """Job id -> seconds: what the same kind of job of that model took before; else the guess, scaled.
 
+    Where the guesses at both are known, what it took is scaled by them: parts of a fine-tuning are not of one length.
     A guess is scaled by how far the guess at the model's forward pass was off, and that by how far the guesses at the
     other jobs of its kind were off beyond this.
 
@@ -62,12 +71,12 @@ def calibrated(jobs: Iterable[Job], measured: Iterable[Row], known: Iterable[Job
         measured: rows of the ``jobs`` table with status ok.
         known: the jobs behind some of these rows, for their guesses.
     """
-    took: dict[tuple[str, str], list[float]] = defaultdict(list)
+    took: dict[tuple[str, str], list[tuple[float, float | None]]] = defaultdict(list)
     guesses = {job.id: job.cost for job in known}
     passes: dict[str, list[float]] = defaultdict(list)
     rows = list(measured)
     for row in rows:
-        took[_like(row["kind"]), row["model"]].append(row["seconds"])
+        took[_like(row["kind"]), row["model"]].append((row["seconds"], guesses.get(row["job"])))
         if row["kind"] == "embed" and row["job"] in guesses:
             passes[row["model"]].append(row["seconds"] / guesses[row["job"]])
     pace = {model: sum(ratios) / len(ratios) for model, ratios in passes.items()}
@@ -83,7 +92,10 @@ def calibrated(jobs: Iterable[Job], measured: Iterable[Row], known: Iterable[Job
         scale = 1.0 if job.kind in _FEATURES else pace.get(job.model.name, usual)
         if beyond and job.kind != "embed":
             scale *= sum(beyond) / len(beyond)
-        found[job.id] = sum(same) / len(same) if same else job.cost * scale
+        if same:
+            found[job.id] = sum(each * job.cost / guess if guess else each for each, guess in same) / len(same)
+        else:
+            found[job.id] = job.cost * scale
     return found
 
 
@@ -91,7 +103,7 @@ _FEATURES = frozenset({"score", "bound"})  # kinds that make no forward pass
 
 
 def _like(kind: str) -> str:
-    return "finetune" if kind in ("confirm", "final") else kind
+    return "finetune" if kind in ("confirm", "final", "rung") else kind
 
 
 def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:

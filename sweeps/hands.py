@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from sweeps.checkpoints import mark, write
 from sweeps.costs import calibrated
 from sweeps.fingerprint import fingerprint
 from sweeps.limit import Limit
@@ -167,6 +168,8 @@ class Hands:
             self.limit.spent += outcome.job.get("seconds") or 0.0
             if outcome.ok:
                 self._statuses[outcome.job["job"]] = "ok"
+            if outcome.files:
+                write(self.cache / "checkpoints" / outcome.job["job"], outcome.files)
             settle(outcome)
 
         return settled
@@ -186,7 +189,11 @@ class Hands:
         remote, cache = self.store.remote, self.cache
         cache.mkdir(parents=True, exist_ok=True)
         setup = Setup(
-            cache=cache, device=self.how.device, provenance=provenance(), shared=remote.uri if remote else None
+            cache=cache,
+            device=self.how.device,
+            provenance=provenance(),
+            shared=remote.uri if remote else None,
+            mark=None if remote else mark(cache),
         )
         if self.how.executor == "inline":
             from sweeps.cluster.executor import InlineExecutor

@@ -12,7 +12,7 @@ from rich.table import Table
 from sweeps import costs
 from sweeps.config import SweepConfig
 from sweeps.picks import BEST
-from sweeps.plan import grid, pairs
+from sweeps.plan import grid, pairs, rungs
 from sweeps.run import Plan, plan
 from sweeps.store import Store
 from sweeps.types import Job, Model, Row, Task
@@ -83,7 +83,15 @@ def _tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], 
     repeats = config.final.repeats if config.final is not None else 0
     picked = min(config.finetune.budget, len(models))
     runs = picked * len(cells[0]) + repeats
-    return picked, len(tasks) * runs * sum(seconds.values()) / len(every), sum(seconds.values())
+    some = runs * sum(seconds.values()) / len(every)
+    if config.finetune.halving:
+        parts = [rungs(config, job) for job in every]
+        guesses = costs.calibrated([part for run in parts for part in run], rows, [*jobs, *every])
+        left, some = picked * len(cells[0]), max(0, repeats - 1) * sum(seconds.values()) / len(every)
+        for part in zip(*parts, strict=True):
+            some += left * sum(guesses[job.id] for job in part) / len(part)
+            left = -(-left // 2)
+    return picked, len(tasks) * some, sum(seconds.values())
 
 
 def _tally(jobs: list[Job], statuses: dict[str, str], seconds: dict[str, float]) -> tuple[int, int, int, float]:

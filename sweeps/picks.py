@@ -4,13 +4,14 @@ The formulas are :mod:`taskrel.strategies`; this turns rows into their input and
 measured (a proxy of the sweep), combined from the proxies of all models of a task, or static: known without the task.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from sweeps.config import SweepConfig
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.plan import SearchPlan, TauPlan, finetune_settings, pairs
+from sweeps.plan import LINEAR, SearchPlan, TauPlan, finetune_settings, pairs
 from sweeps.predicates import holds
 from sweeps.settings import EARLY
 from sweeps.store import SCHEMAS
@@ -75,6 +76,8 @@ def check(config: SweepConfig) -> None:
         if pool.where is not None:
             holds(SCHEMAS["models"].empty_table(), pool.where)
     wanted, scored = [*config.regret.strategies, config.regret.answer], scores(config)
+    if config.final is not None and config.final.head and LINEAR not in config.proxies:
+        raise ConfigError(f"final.head needs the proxy {LINEAR!r}, got proxies {sorted(config.proxies)}")
     if config.search is not None and config.search.models not in ("all", BEST):
         wanted.append(config.search.models)
         _beforehand("search.models", config.search.models, config)
@@ -216,6 +219,34 @@ def winner(task: Task, runs: Iterable[Row]) -> tuple[str, float] | None:
     return min(reached, key=lambda arm: (-median(reached[arm]), arm[1], arm[0]), default=None)
 
 
+def better_half(jobs: Sequence[Job], runs: Iterable[Row]) -> list[Job]:
+    """Of runs that stand at one step, the half that validates better on each task; one alone goes on alone.
+
+    Args:
+        jobs: the parts that were trained.
+        runs: their rows; a part that diverged, failed or did not begin is out.
+    """
+    reached = {row["job"]: row["val_accuracy"] for row in runs if row["val_accuracy"] is not None}
+    alive: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.id in reached:
+            alive.setdefault(job.task.name, []).append(job)
+    return [
+        job
+        for part in alive.values()
+        for job in sorted(part, key=lambda job: (-reached[job.id], job.settings["learning_rate"]))[: -(-len(part) // 2)]
+    ]
+
+
+def probed(task: Task, scores: Iterable[Row], above: float) -> tuple[str, float] | None:
+    """The model whose linear probe validates best, and its rate, if that is more than ``above``."""
+    rows = [row for row in scores if (row["task"], row["proxy"]) == (task.name, LINEAR) and row["value"] is not None]
+    best = min(rows, key=lambda row: (-row["value"], row["model"]), default=None)
+    if best is None or best["value"] <= above:
+        return None
+    return best["model"], json.loads(best["detail"])["learning_rate"]
+
+
 def searched(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], facts: Sequence[Row],
              scores: Sequence[Row], runs: Sequence[Row]) -> list[SearchPlan]:  # fmt: skip
     """The (model, task) pairs whose learning rate is searched: a strategy's picks, or all; none without their grid."""
@@ -253,12 +284,13 @@ def tau_searches(config: SweepConfig, jobs: Iterable[Job], bounds: Iterable[Row]
 
 
 def _grid(runs: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    """(model, task) -> the grid's runs of repeat 0, by learning rate: what a search starts from."""
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in runs:
-        if row["origin"] == "grid" and row["repeat"] == 0:
-            found.setdefault((row["model"], row["task"]), []).append(row)
-    return {key: sorted(rows, key=lambda row: row["learning_rate"]) for key, rows in found.items()}
+    """(model, task) -> the grid's runs of repeat 0, by learning rate, halved ones as far as they came: what a search
+    starts from."""
+    found: dict[tuple[str, str], dict[float, Row]] = {}
+    for row in sorted(runs, key=lambda row: row["steps_done"]):
+        if row["origin"] in ("grid", "rung") and row["repeat"] == 0:
+            found.setdefault((row["model"], row["task"]), {})[row["learning_rate"]] = row
+    return {key: [rows[rate] for rate in sorted(rows)] for key, rows in found.items()}
 
 
 def found(cells: Iterable[SearchPlan], trials: Iterable[Row]) -> list[tuple[Model, Task, float]]:

@@ -1,16 +1,20 @@
 """SweepConfig -> jobs: pure, ordered, de-duplicated, each with a cost estimate. Reads nothing and runs nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from sweeps.config import SweepConfig
-from sweeps.costs import EVALUATED, embed_seconds, finetune_seconds, forward_seconds, steps
+from sweeps.costs import EVALUATED, embed_seconds, finetune_seconds, forward_seconds, rung_seconds, steps
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.settings import EARLY, Bound, FineTune, Head2Toe, Task2Vec, TauSearch
+from sweeps.settings import EARLY, Bound, Head2Toe, Task2Vec, TauSearch
+from sweeps.tuning import FineTune, evaluation_steps
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, HEAD2TOE_FT, SCORE, TASK2VEC
 from taskrel.proxies import PROXIES
+
+LINEAR = "linear"  # the probe whose settings make the head on frozen features
 
 
 def measurements(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
@@ -191,6 +195,16 @@ def grid(config: SweepConfig, model: Model, task: Task) -> list[Job]:
     ]
 
 
+def rungs(config: SweepConfig, run: Job) -> list[Job]:
+    """A fine-tuning of the grid in parts, each up to an evaluation: what halving takes on, one after another."""
+    looks = [0, *evaluation_steps(run.settings["steps"], run.settings["evaluations"])]
+    return [
+        Job("rung", FINETUNE, run.model, run.task, {**run.settings, "origin": "rung", "until": until},
+            cost=rung_seconds(config, run.model, run.task, begun, until))
+        for begun, until in pairwise(looks)
+    ]  # fmt: skip
+
+
 def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]) -> tuple[Job, ...]:
     """All repeats at a learning rate that a search found, so that it is judged like the grid's rates."""
     assert config.finetune is not None
@@ -204,8 +218,29 @@ def confirmations(config: SweepConfig, best: Iterable[tuple[Model, Task, float]]
 def finals(config: SweepConfig, model: Model, task: Task, rate: float) -> list[Job]:
     """The repeats by which the winner of a task is judged."""
     assert config.final is not None
-    return [_finetune(config, "final", model, task, {"learning_rate": rate, "repeat": repeat, "origin": "final"})
-            for repeat in range(config.final.repeats)]  # fmt: skip
+    assert config.finetune is not None
+    what = {"learning_rate": rate, "origin": "final", **_judged(config)}
+    jobs = [_finetune(config, "final", model, task, what | {"repeat": each}) for each in range(config.final.repeats)]
+    if config.finetune.halving:  # the first is trained already: what is left is the test split
+        jobs[0] = replace(jobs[0], cost=forward_seconds(config, model) * task.sizes["test"] + 0.05)
+    return jobs
+
+
+def _judged(config: SweepConfig) -> dict[str, Any]:
+    """Nothing, or that one repeat leaves the test split to its checkpoint: the same images are not looked at twice."""
+    assert config.final is not None
+    return {"test": False} if config.final.checkpoint and config.final.repeats == 1 else {}
+
+
+def head(config: SweepConfig, model: Model, task: Task, rate: float) -> Job:
+    """A linear head on the frozen features of a model, by the settings of the linear probe."""
+    embed, options = _embed(config, model, task), config.proxies[LINEAR]
+    settings = {**config.embed.view(task.modality), "embed": dict(embed.settings), "origin": "head",
+                "steps": options.get("steps", 2500), "batch": options.get("batch", 512), "learning_rate": rate,
+                "repeat": 0, "seed": config.seed, **_judged(config)}  # fmt: skip
+    looked = 0 if "test" in settings else task.sizes["test"]
+    return Job("head", FINETUNE, model, task, settings, needs=(embed.id,),
+               cost=forward_seconds(config, model) * looked + 0.5)  # fmt: skip
 
 
 def export(final: Job) -> Job:

@@ -111,13 +111,17 @@ def run(
 
 
 def report(
-    store: Store, config: SweepConfig, faults: Mapping[str, str], wandb: track.Mode = "off", *, fresh: bool = True
-) -> Result:
-    """Derive regret and answer from the tables, write them and the HTML page, and mirror all of it in W&B."""
+    store: Store, config: SweepConfig, faults: Mapping[str, str], wandb: track.Mode = "off", *, fresh: bool = True,
+    papers: Path | None = None,
+) -> Result:  # fmt: skip
+    """Derive regret and answer from the tables, write them and the HTML page, and mirror all of it in W&B.
+
+    Figures and tables for papers go to ``papers``, if it is given.
+    """
     from sweeps.report import build
 
     track.check(wandb)
-    derived, failures, notes, page = build(store, config, faults, fresh=fresh)
+    derived, failures, notes, page = build(store, config, faults, fresh=fresh, papers=papers)
     store.send("report.html", ".report.json")
     if wandb != "off":
         from sweeps.report.wandb_report import publish

@@ -6,10 +6,14 @@ on hold everything ever measured in the folder, by earlier settings too.
 """
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from sweeps.errors import ConfigError, OutputError
 from sweeps.store import SCHEMAS, Store
@@ -54,6 +58,18 @@ def query(out: str | Path, text: str) -> pa.Table:
     except duckdb.Error as error:
         raise ConfigError(f"the query must be valid SQL, got: {str(error).strip().splitlines()[0]}") from None
     return result
+
+
+def show(console: Console, table: pa.Table) -> None:
+    """Print a result, its numbers in six digits."""
+    shown = Table(*table.column_names, box=None, pad_edge=False)
+    for row in table.to_pylist():
+        shown.add_row(*(_text(value) for value in row.values()))
+    console.print(shown, markup=False)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else escape(str(value))
 
 
 def export_csv(out: str | Path, folder: Path) -> list[Path]:

@@ -1,20 +1,19 @@
 """The stages of a run after measuring: fine-tune the picks, search, confirm, judge the winner, keep its checkpoint."""
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sweeps import picks
+from sweeps.checkpoints import deliver, held
 from sweeps.config import SweepConfig
 from sweeps.hands import Hands
 from sweeps.ledger import note_plan
-from sweeps.plan import confirmations, export, finals, grid
+from sweeps.plan import confirmations, export, finals, grid, head, rungs
 from sweeps.progress import Display
 from sweeps.store import Store
 from sweeps.types import Job, Model, Outcome, Row, Task
 
-STAGES = ("tune", "tau", "search", "confirm", "final", "export")
+STAGES = ("tune", "tau", "search", "confirm", "head", "final", "export")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def after(course: Course, jobs: Sequence[Job], facts: Sequence[Row]) -> None:
     note_plan(store, "tau", [cell.job for cell in taus])
     if taus:
         course.hands.search("tau", taus, course.settle, course.display)
-    runs = [job for job in [*jobs, *tuned] if job.kind == "finetune"]
+    runs = [job for job in [*jobs, *tuned] if job.kind in ("finetune", "rung")]
     cells: list[Job] = []
     if config.search is not None:
         found = picks.searched(config, course.models, course.tasks, facts, scores, course.rows(runs))
@@ -60,7 +59,7 @@ def after(course: Course, jobs: Sequence[Job], facts: Sequence[Row]) -> None:
             trials = course.rows(cells)
             course.run("confirm", confirmations(config, picks.found(found, trials)))
     if config.final is not None:
-        _finish(course, [*runs, *cells])
+        _finish(course, [*runs, *cells], scores)
 
 
 def _tune(course: Course, facts: Sequence[Row], scores: Sequence[Row]) -> list[Job]:
@@ -68,8 +67,23 @@ def _tune(course: Course, facts: Sequence[Row], scores: Sequence[Row]) -> list[J
     cells = picks.tuned(course.config, course.models, course.tasks, facts, scores)
     jobs = [job for model, task in cells for job in grid(course.config, model, task)]
     later = [job for model, task in cells[:1] for job in _repeats(course.config, model, task, 0.0)]
+    assert course.config.finetune is not None
+    if course.config.finetune.halving:
+        return _halved(course, jobs, later)
     course.run("tune", jobs, later)
     return jobs
+
+
+def _halved(course: Course, jobs: Sequence[Job], later: Sequence[Job]) -> list[Job]:
+    """Take all to their first evaluation, the better half to the next, and so on; returns the parts."""
+    parts, trained = [rungs(course.config, job) for job in jobs], []
+    while parts:
+        trained += [part[0] for part in parts]
+        note_plan(course.store, "tune", trained)
+        course.hands.run("tune", [part[0] for part in parts], course.settle, course.display, later)
+        kept = picks.better_half([part[0] for part in parts], course.rows(trained))
+        parts = [part[1:] for part in parts if part[0] in kept and len(part) > 1]
+    return trained
 
 
 def _repeats(config: SweepConfig, model: Model, task: Task, rate: float) -> list[Job]:
@@ -83,28 +97,45 @@ def _finals(course: Course, jobs: Sequence[Job]) -> list[Job]:
     return [job for best, task in won if best for job in _repeats(course.config, by_name[best[0]], task, best[1])]
 
 
-def _finish(course: Course, jobs: Sequence[Job]) -> None:
-    """Train the winner of each task again, and keep the repeat that validates best."""
+def _heads(course: Course, runs: Sequence[Row], scores: Sequence[Row]) -> dict[str, Job]:
+    """Task -> a linear head on frozen features, where it validates better than everything that was fine-tuned."""
     assert course.config.final is not None
-    repeats = _finals(course, jobs)
+    if not course.config.final.head:
+        return {}
+    by_name = {model.name: model for model in course.models}
+    reached = {task.name: _reached(task, runs) for task in course.tasks}
+    found = [(task, picks.probed(task, scores, reached[task.name])) for task in course.tasks]
+    jobs = [head(course.config, by_name[best[0]], task, best[1]) for task, best in found if best]
+    course.run("head", jobs)
+    rows = {row["job"]: row["val_accuracy"] for row in course.rows(jobs)}
+    return {job.task.name: job for job in jobs if (rows.get(job.id) or -1.0) > reached[job.task.name]}
+
+
+def _reached(task: Task, runs: Sequence[Row]) -> float:
+    """The best validation accuracy of a run that went through, 0 without one."""
+    return max((row["val_accuracy"] for row in runs if row["task"] == task.name and row["status"] == "ok"
+                and row["val_accuracy"] is not None), default=0.0)  # fmt: skip
+
+
+def _finish(course: Course, jobs: Sequence[Job], scores: Sequence[Row]) -> None:
+    """Train the winner of each task again, and keep the repeat that validates best; or the head that beats it."""
+    assert course.config.final is not None
+    heads = _heads(course, course.rows(jobs), scores)
+    repeats = [job for job in _finals(course, jobs) if job.task.name not in heads]
     course.run("final", repeats)
     if not course.config.final.checkpoint:
         return
-    by_id = {job.id: job for job in repeats}
+    by_id = {job.id: job for job in [*repeats, *heads.values()]}
     best: dict[str, Row] = {}
-    for row in sorted(course.rows(repeats), key=lambda row: row["repeat"]):
+    for row in sorted(course.rows(by_id.values()), key=lambda row: row["repeat"]):
         if row["status"] == "ok" and (row["task"] not in best
                                       or row["val_accuracy"] > best[row["task"]]["val_accuracy"]):  # fmt: skip
             best[row["task"]] = row
     exports = [export(by_id[row["job"]]) for row in best.values()]
-    course.hands.forget(job for job in exports if not checkpoint(course.hands.cache, job).is_dir())
+    cache, remote = course.hands.cache, course.store.remote
+    course.hands.forget(job for job in exports if held(cache, job.id, remote) is None)
     course.run("export", exports)
     for job in exports:
-        kept = checkpoint(course.hands.cache, job)
-        if kept.is_dir():
-            shutil.copytree(kept, course.store.out / "checkpoints" / job.task.name, dirs_exist_ok=True)
-
-
-def checkpoint(cache: Path, job: Job) -> Path:
-    """Where an ``export`` job leaves its folder."""
-    return cache / "checkpoints" / job.id
+        kept = held(cache, job.id, remote)
+        if kept is not None:
+            deliver(kept, course.store, job.task.name)

@@ -68,6 +68,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "checkpoints": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("form", _TEXT), ("learning_rate", _REAL), ("repeat", _INT),
+        ("origin", _TEXT),
         ("val_accuracy", _REAL), ("test_accuracy", _REAL), ("test_right", _INT), ("test", _INT),
         ("trained_again", _BOOL), ("bytes", _INT), ("seconds", _REAL),
     ],

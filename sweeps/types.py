@@ -136,10 +136,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to: rows per table, and the row of the ``jobs`` table with status, seconds and place."""
+    """What a job came to: rows per table, and the row of the ``jobs`` table with status, seconds and place.
+
+    ``files`` are those that it left in a cache which the driver does not see: by their names in the job's folder.
+    """
 
     job: Row
     rows: Mapping[str, list[Row]] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

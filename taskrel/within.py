@@ -55,7 +55,7 @@ def learn(probe: npt.ArrayLike, accuracy: npt.ArrayLike) -> Lesson:
 
 
 def chance_within(lessons: Sequence[Lesson], probe: npt.ArrayLike, reached: Mapping[int, float], margin: float = 0.01,
-                  *, samples: int = 4000, seed: int = 0) -> float:  # fmt: skip
+                  *, best: float | None = None, samples: int = 4000, seed: int = 0) -> float:  # fmt: skip
     """The chance that no model would reach more than ``margin`` above the best one that was fine-tuned.
 
     Args:
@@ -64,6 +64,7 @@ def chance_within(lessons: Sequence[Lesson], probe: npt.ArrayLike, reached: Mapp
         reached: index -> fine-tuned accuracy of those that were fine-tuned (fractions). With none, the model with the
             best probe is what would be fine-tuned, and the chance is that it is within the margin.
         margin: in accuracy, 0.01 is a point.
+        best: accuracy of the model that would be used, where it is none of these (a linear head, say).
         samples: how many futures are drawn, in all.
         seed: non-negative.
 
@@ -96,8 +97,8 @@ def chance_within(lessons: Sequence[Lesson], probe: npt.ArrayLike, reached: Mapp
         errors = rng.choice(lesson.errors, (each, len(x)))
         level = (known - errors[:, seen]).mean(axis=1) if seen else _levels(lessons, rng, each)
         futures = accuracy_of(lesson.slope * odds + level[:, None] + errors)
-        best = max(reached.values()) if reached else futures[:, int(np.nanargmax(x))]
-        chances.append(float((futures[:, left].max(axis=1) <= best + margin).mean()))
+        used = futures[:, int(np.nanargmax(x))] if not reached else max(reached.values())
+        chances.append(float((futures[:, left].max(axis=1) <= (used if best is None else best) + margin).mean()))
         weights.append(_likelihood(known, float(lesson.errors.std())))
     return float(np.average(chances, weights=weights))
 

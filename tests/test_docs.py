@@ -59,8 +59,8 @@ def test_the_sweep_on_the_page_of_language_is_read(tmp_path):
 
 
 def test_the_page_of_language_says_what_the_program_says():
-    from sweeps.settings import FineTune, Search
     from sweeps.tasks.hub import HUB_TASKS
+    from sweeps.tuning import FineTune, Search
 
     assert set(re.findall(r"`(hub/\w+)`", LANGUAGE_PAGE)) == set(HUB_TASKS)
     recipe = FineTune().recipe("text")
@@ -72,7 +72,8 @@ def test_the_page_of_language_says_what_the_program_says():
 
 @pytest.mark.parametrize("section", ["embed", "finetune", "finetune.text", "search.text", "bound", "bound.search"])
 def test_every_key_of_these_sections_is_on_the_page_of_configuration(section):
-    from sweeps.settings import Bound, Embed, FineTune, Range, TauSearch, TextFineTune
+    from sweeps.settings import Bound, Embed, TauSearch
+    from sweeps.tuning import FineTune, Range, TextFineTune
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     model = {"embed": Embed, "finetune": FineTune, "finetune.text": TextFineTune, "search.text": Range,

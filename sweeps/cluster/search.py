@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from sweeps.jobs.runs import evaluation_steps
 from sweeps.plan import SearchPlan, TauPlan
+from sweeps.tuning import evaluation_steps
 from sweeps.types import Job, Point, Row
 
 Plan = SearchPlan | TauPlan

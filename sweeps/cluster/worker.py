@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sweeps.checkpoints import contents, marked
 from sweeps.errors import SweepError
 from sweeps.fingerprint import canonical_json
 from sweeps.jobs import KINDS
@@ -26,6 +27,7 @@ class Setup:
     """What a worker is told when it starts: where the caches are, its device and threads, and the provenance.
 
     ``shared`` is the output on object storage through which workers on several machines share the features.
+    ``mark`` is what the driver left in its cache, for a worker to find out whether that is its own.
     ``kinds`` says which function runs which kind of job, ``path`` where besides the installed packages to find it,
     ``context`` what makes of all this the context that jobs are given.
     """
@@ -38,6 +40,7 @@ class Setup:
     path: tuple[str, ...] = ()
     shared: str | None = None
     context: str = "sweeps.jobs.context:opened"
+    mark: str | None = None
 
 
 class Clock:
@@ -117,7 +120,12 @@ class Worker:
             "host": socket.gethostname(), "worker": f"{self.name}:{os.getpid()}", "device": self.context.device,
             **self.setup.provenance,
         }  # fmt: skip
-        return Outcome(job_row(job, fault) | place, rows)
+        return Outcome(job_row(job, fault) | place, rows, {} if fault is not None else self._files(job))
+
+    def _files(self, job: Job) -> dict[str, bytes]:
+        """The checkpoint that a job left where the driver does not find it."""
+        here = self.setup.shared is not None or marked(self.context.cache, self.setup.mark)
+        return {} if job.kind != "export" or here else contents(self.context.cache / "checkpoints" / job.id)
 
     def _function(self, kind: str) -> Callable[..., dict[str, list[Row]]]:
         if kind not in self._functions:

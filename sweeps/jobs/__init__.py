@@ -15,6 +15,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "head2toe_ft": "sweeps.jobs.head2toe_ft:run",
         "tau_trial": "sweeps.jobs.bound:trial",
         "finetune": "sweeps.jobs.finetune:run",
+        "rung": "sweeps.jobs.rung:run",
+        "head": "sweeps.jobs.head:run",
         "confirm": "sweeps.jobs.finetune:run",
         "final": "sweeps.jobs.finetune:run",
         "export": "sweeps.jobs.export:run",

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from sweeps.jobs.context import Context
 from sweeps.jobs.embed import embed_job, probes
@@ -20,7 +19,7 @@ from sweeps.types import Job, Row, Task
 from taskrel.bound.choose import choose, restrict
 from taskrel.bound.fit import Fit, Part, Reference, curve, fit
 from taskrel.bound.head import Head
-from taskrel.bound.released import RECIPES, Recipe, as_released, penalised_head
+from taskrel.bound.released import RECIPES, Recipe, as_released, penalised_head, released_head
 from taskrel.bound.unlabelled import fit_unlabelled
 from taskrel.types import BoundTerms, CannotScore, Probe
 
@@ -56,10 +55,10 @@ def trial(job: Job, context: Context) -> dict[str, list[Row]]:
     if settings["head"] == "penalty":
         part = Part.of(reference["train"], **made)
         recipe = Recipe(batch=0, head_steps=settings["steps"], head_rate=settings["learning_rate"], tau=tau)
-        head = penalised_head(part.sample, recipe, seed=settings["seed"])
-        if not bool(torch.isfinite(head.weights).all()):
-            rate = settings["learning_rate"]
-            return {"bounds": [row | {"reason": f"the penalised classifier diverged at learning rate {rate:.3g}"}]}
+        try:
+            head = penalised_head(part.sample, recipe, seed=settings["seed"])
+        except CannotScore as reason:
+            return {"bounds": [row | {"reason": str(reason)}]}
         ready = Reference(part, {tau: head})
     else:
         ready = Reference.of(reference["train"], taus=(tau,), **made)
@@ -156,16 +155,20 @@ def _released(job: Job, context: Context, reference: Splits, target: Splits) -> 
         reason = f"{mode} needs {len(job.task.classes)} reference classes, got {len(reference['train'].classes)}"
         return _row(job, "released", BOUND_TAUS[0], reason=reason)
 
-    def make() -> Head:
+    def make() -> tuple[Head, float]:
         recipe = replace(RECIPES["rn18"], head_steps=settings["released_head"])
-        return penalised_head(Part.of(reference["train"], per_class=None).sample, recipe, seed=settings["seed"])
+        return released_head(Part.of(reference["train"], per_class=None).sample, recipe, seed=settings["seed"])
 
     classes = "" if settings["classes"] == "all" else reference["train"].classes.tolist()
     key = f"penalised {job.model.content} {job.reference.content} {classes} {settings['released_head']}"
-    head = context.keep(key, make)
+    try:
+        head, rate = context.keep(key, make)
+    except CannotScore as why:
+        return _row(job, "released", BOUND_TAUS[0], reason=str(why))
     found = as_released((reference["train"], reference["val"]), (target["train"], target["val"]), head=head,
                         mode=mode, steps=settings["released"], seed=settings["seed"])  # fmt: skip
-    row = _row(job, "released", BOUND_TAUS[0], seconds=time.perf_counter() - began) | _terms(found.corrected)
+    row = _row(job, "released", BOUND_TAUS[0], learning_rate=rate, seconds=time.perf_counter() - began)
+    row |= _terms(found.corrected)
     return row | {"reported": found.reported, "holds": found.holds, "target_loss": found.target_loss,
                   "target_accuracy": found.target_accuracy}  # fmt: skip
 

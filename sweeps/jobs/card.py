@@ -64,15 +64,15 @@ def card(job: Job, row: Row, facts: Mapping[str, Any]) -> str:
     low, high = wilson(row["test_right"], row["test"])
     right, test = row["test_right"], row["test"]
     upstream = f", pre-trained on {model.upstream}" if model.upstream else ""
-    made = {key: settings[key] for key in settings if key not in ("origin", "repeat", "seed")}
-    found = provenance()
+    made = {key: settings[key] for key in settings if key not in ("origin", "repeat", "seed", "embed")}
+    frozen, found = settings["origin"] == "head", provenance()
     return f"""---
 {f"license: {model.licence}" if model.licence else "# the licence of the base model is not known"}
 library_name: {"timm" if row["form"] == "timm" else "transformers" if row["form"] == "transformers" else "pytorch"}
 tags: [{task.modality}-classification]
 ---
 
-# {model.name} fine-tuned on {task.name}
+# {model.name} {"with a linear head for" if frozen else "fine-tuned on"} {task.name}
 
 | | |
 |---|---|
@@ -83,7 +83,7 @@ tags: [{task.modality}-classification]
 | classes | {len(task.classes)}: {", ".join(task.classes[:20])}{", ..." if len(task.classes) > 20 else ""} |
 | trained on | {task.sizes["train"]} examples |
 | preprocessing | {json.dumps(dict(facts))} |
-| recipe | {json.dumps(made)} |
+| recipe | {"only the linear head was trained: " if frozen else ""}{json.dumps(made)} |
 | seed | {settings["seed"]} |
 | code | commit {found["commit"]} |
 

@@ -4,13 +4,13 @@ The weights are those that the final run left in the cache; where they are gone 
 same ones. The folder is then loaded back as a user would, and the accuracy told is that of what was loaded.
 """
 
-import os
 import shutil
 import uuid
-from pathlib import Path
 
 from safetensors.torch import load_file
 
+from sweeps.checkpoints import put
+from sweeps.jobs import head
 from sweeps.jobs.card import card
 from sweeps.jobs.context import Context
 from sweeps.jobs.finetune import FineTuning, weights_file
@@ -24,7 +24,9 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     tuning = FineTuning(context, loaded, job.task, job.settings)
     kept = weights_file(job, context.cache)
     trained = not kept.exists()
-    if trained:
+    if trained and job.settings["origin"] == "head":
+        head.fit(job, context, loaded)
+    elif trained:
         for _ in tuning.points():
             pass
     else:
@@ -40,19 +42,16 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
                  for split in ("val", "test")}  # fmt: skip
         row: Row = {
             "job": job.id, "model": job.model.name, "task": job.task.name, "form": form, "trained_again": trained,
+            "origin": job.settings["origin"],
             "learning_rate": job.settings["learning_rate"], "repeat": job.settings["repeat"],
             "val_accuracy": right["val"] / job.task.sizes["val"],
             "test_accuracy": right["test"] / job.task.sizes["test"], "test_right": right["test"],
             "test": job.task.sizes["test"], "bytes": sum(path.stat().st_size for path in temporary.iterdir()),
         }  # fmt: skip
         (temporary / "README.md").write_text(card(job, row, checkpoint.facts(loaded)), encoding="utf-8")
-        _put(temporary, folder)
+        put(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    for path in sorted(folder.iterdir()):
+        context.share(path)
     return {"checkpoints": [row]}
-
-
-def _put(temporary: Path, folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)

@@ -20,9 +20,11 @@ from torch.nn import functional as F
 
 from sweeps.errors import ModelError
 from sweeps.fingerprint import fingerprint
+from sweeps.jobs import halfway
 from sweeps.jobs.context import Context
-from sweeps.jobs.recipes import learning_rate_at, optimiser
-from sweeps.jobs.runs import diverged, ended, evaluation_steps, run_row
+from sweeps.jobs.recipes import Optimiser, learning_rate_at, optimiser
+from sweeps.jobs.runs import diverged, ended, run_row
+from sweeps.tuning import evaluation_steps
 from sweeps.types import Job, Point, Row, Task
 from sweeps.zoo.load import Examples
 from taskrel.heads import batch_stream
@@ -51,11 +53,14 @@ class FineTuning:
     def __init__(self, context: Context, loaded: Trainable, task: Task, settings: Mapping[str, Any]) -> None:
         self.context, self.loaded, self.task, self.settings = context, loaded, task, settings
         self.piece, self.looked = settings["batch"], EVALUATION_BATCH  # examples at a time: halved until they fit
+        self.past: list[Point] = []  # of an earlier part of the same run
+        self.kept: Path | None = None
+        self.descent: Optimiser | None = None
         if self.loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
     def points(self) -> Iterator[Point]:
-        """Train; yield after each evaluation, the last one after all steps.
+        """Train on from where the run stands; yield after each evaluation, the last one after all steps.
 
         Raises:
             Diverged: when the loss of a batch is NaN or infinite.
@@ -64,11 +69,14 @@ class FineTuning:
         examples = self.loaded.examples(self.task, "train", self.context.cache)
         labels = examples.labels.to(device)
         torch.manual_seed(settings["seed"])
-        descent = optimiser(list(module.parameters()), settings)
+        descent = self.descent = optimiser(list(module.parameters()), settings)
+        begun = 0 if self.kept is None else halfway.load(self.kept, module, descent)
         looks = set(evaluation_steps(settings["steps"], settings["evaluations"]))
         stream = batch_stream(len(examples), settings["batch"], settings["steps"], settings["seed"])
         module.train()
         for step, index in enumerate(stream):
+            if step < begun:
+                continue
             loss = self._descend(examples, labels, torch.as_tensor(index))
             descent.step(learning_rate_at(step, settings))
             if step + 1 in looks:
@@ -77,6 +85,10 @@ class FineTuning:
                     raise Diverged(f"the training loss is {value} by step {step + 1}")
                 yield Point(step + 1, value, self.accuracy("val"))
                 module.train()
+
+    def go_on(self, folder: Path) -> None:
+        """Begin where an earlier part of the same run ended, if one left its state in the folder."""
+        self.kept, self.past = halfway.latest(folder)
 
     def _descend(self, examples: Examples, labels: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Leave the gradient of a batch's mean loss in the parameters, taken in pieces that fit; the loss in nats."""
@@ -151,19 +163,23 @@ def to_the_end(stages: Generator[Point, None, dict[str, list[Row]]]) -> dict[str
 def advance(job: Job, context: Context) -> Generator[Point, None, dict[str, list[Row]]]:
     """The same in stages: yields a point after each evaluation and returns the rows after the last."""
     loaded = context.model(job.model, classes=len(job.task.classes), settings=job.settings)
-    return (yield from measure(job, FineTuning(context, loaded, job.task, job.settings)))
+    tuning = FineTuning(context, loaded, job.task, job.settings)
+    if job.kind == "final":
+        tuning.go_on(halfway.folder(job, context.cache))
+    return (yield from measure(job, tuning))
 
 
 def measure(job: Job, tuning: FineTuning) -> Generator[Point, None, dict[str, list[Row]]]:
     """The stages of a fine-tuning and its row."""
-    points: list[Point] = []
+    points = tuning.past
     try:
         for point in tuning.points():
             points.append(point)
             yield point
         if job.kind == "final":
-            _keep(tuning, weights_file(job, tuning.context.cache))
-        measured = ended(points, tuning.accuracy("test")) | {"reason": tuning.note}
+            keep_weights(tuning.loaded.module, weights_file(job, tuning.context.cache))
+        test = tuning.accuracy("test") if job.settings.get("test", True) else None
+        measured = ended(points, test) | {"reason": tuning.note}
     except Diverged as error:
         measured = diverged(points, str(error))
     return {"runs": [run_row(job) | measured | {"peak_memory_bytes": tuning.peak_memory()}]}
@@ -174,9 +190,10 @@ def weights_file(job: Job, cache: Path) -> Path:
     return cache / "weights" / f"{fingerprint([job.model.content, job.task.content, dict(job.settings)])}.safetensors"
 
 
-def _keep(tuning: FineTuning, path: Path) -> None:
+def keep_weights(module: torch.nn.Module, path: Path) -> None:
+    """Write the weights of a run that is over, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    state = tuning.loaded.module.state_dict()
+    state = module.state_dict()
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, temporary)
     os.replace(temporary, path)

@@ -20,6 +20,13 @@ class Optimiser(Protocol):
     def step(self, learning_rate: float) -> None:
         """One step at this rate."""
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that it remembers of the steps so far, for :meth:`restore` of another one of its kind."""
+        ...
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on where another one stood."""
+
 
 def optimiser(parameters: list[torch.nn.Parameter], settings: Mapping[str, Any]) -> Optimiser:
     """The one that the settings name; SGD with momentum when they name none."""
@@ -63,6 +70,16 @@ class MomentumSGD:
                 velocity.mul_(self.momentum).add_(parameter.grad)
             parameter.add_(velocity, alpha=-learning_rate)
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Velocities, by the number of their parameter."""
+        return {str(index): velocity for index, velocity in enumerate(self.velocities) if velocity is not None}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See :class:`Optimiser`."""
+        for index, velocity in state.items():
+            place = int(index)
+            self.velocities[place] = _like(self.parameters[place], velocity)
+
 
 class AdamW:
     """``torch.optim.AdamW`` with betas (0.9, 0.999), bit for bit; biases and normalisations are not decayed.
@@ -91,3 +108,23 @@ class AdamW:
             unbiased = [1 - beta ** self.ages[index] for beta in BETAS]
             spread = (second.sqrt() / unbiased[1] ** 0.5).add_(EPSILON)
             parameter.addcdiv_(first, spread, value=-learning_rate / unbiased[0])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """First and second moments and ages, by the number of their parameter."""
+        return {
+            f"{index}.{name}": value
+            for index, moments in enumerate(self.moments)
+            if moments is not None
+            for name, value in zip(("first", "second", "age"), (*moments, torch.tensor(self.ages[index])), strict=True)
+        }
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """See :class:`Optimiser`."""
+        for place in {int(name.partition(".")[0]) for name in state}:
+            first, second = (_like(self.parameters[place], state[f"{place}.{name}"]) for name in ("first", "second"))
+            self.moments[place], self.ages[place] = (first, second), int(state[f"{place}.age"])
+
+
+def _like(parameter: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """What was kept, where and as the parameter lies in memory: the same sums in the same order as without a break."""
+    return torch.empty_like(parameter).copy_(kept)

@@ -1,16 +1,8 @@
-"""Rows of the ``runs`` table, and when a fine-tuning looks at validation. No torch: a search's driver uses it too."""
+"""Rows of the ``runs`` table. No torch: a search's driver uses it too."""
 
 from dataclasses import asdict
 
 from sweeps.types import Job, Point, Row
-
-
-def evaluation_steps(steps: int, evaluations: int) -> list[int]:
-    """After how many steps to look at the validation split: the end, half of it, a quarter, ... in rising order.
-
-    Halvings, because they are the rungs at which successive halving (ASHA, reduction factor 2) compares trials.
-    """
-    return sorted({steps >> halvings for halvings in range(evaluations)} - {0})
 
 
 def run_row(job: Job) -> Row:
@@ -23,14 +15,26 @@ def run_row(job: Job) -> Row:
     }  # fmt: skip
 
 
-def ended(points: list[Point], test_accuracy: float) -> Row:
-    """The measured columns of a run that went through."""
+def ended(points: list[Point], test_accuracy: float | None) -> Row:
+    """The measured columns of a run that went through; without a test accuracy where its checkpoint is judged."""
     return _measured(points, "ok") | {"val_accuracy": points[-1].val_accuracy, "test_accuracy": test_accuracy}
+
+
+def reached(points: list[Point], steps: int, note: str | None) -> Row:
+    """The measured columns of a run that stands at its last point: no test accuracy, whether or not there is more."""
+    done = points[-1].step >= steps
+    reason = note or (None if done else f"halving: {points[-1].step} of {steps} steps so far")
+    return _measured(points, "ok" if done else "stopped") | {"val_accuracy": points[-1].val_accuracy, "reason": reason}
 
 
 def stopped(points: list[Point]) -> Row:
     """The measured columns of a run that a search stopped early: its validation accuracy so far, no test accuracy."""
     return _measured(points, "stopped") | {"val_accuracy": points[-1].val_accuracy, "reason": "stopped early by ASHA"}
+
+
+def unfit(reason: str) -> Row:
+    """The measured columns of a head that does not fit its model."""
+    return _measured([], "unfit") | {"reason": reason}
 
 
 def diverged(points: list[Point], reason: str) -> Row:

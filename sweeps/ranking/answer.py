@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from sweeps import picks
+from sweeps.checkpoints import judged
 from sweeps.config import SweepConfig
 from sweeps.costs import calibrated
 from sweeps.hands import How
-from sweeps.plan import grid
+from sweeps.plan import finals, grid, rungs
+from sweeps.remote import Remote
 from sweeps.run import Plan, Result
 from sweeps.store import Store
 from sweeps.types import Row
@@ -31,11 +33,13 @@ EVIDENCE = Path(__file__).parent / "evidence.csv"
 class Winner:
     """The model to use: accuracies are fractions; the interval is that of ``right`` of ``examples`` (95 %, Wilson).
 
+    ``method`` is "fine-tuned", or "linear head" where one on the frozen features validates better than fine-tuning did.
     ``repeats`` are the test accuracies of the same setting with other seeds; with a checkpoint, ``test_accuracy`` is
     that of the checkpoint, which validates best of them.
     """
 
     model: str
+    method: str
     learning_rate: float
     val_accuracy: float
     test_accuracy: float
@@ -75,9 +79,9 @@ class Answer:
     winner: Winner | None
     ranking: Sequence[Place] = field(repr=False)
     within_a_point: float | None
-    checkpoint: Path | None
-    report: Path | None
-    out: Path
+    checkpoint: Path | str | None
+    report: Path | str | None
+    out: Path | str
     seconds: Mapping[str, float | None]
     ran: Mapping[str, int]
     reused: Mapping[str, int]
@@ -97,20 +101,21 @@ class Answer:
         return {"schema": SCHEMA, **found}
 
 
-def answer(result: Result, config: SweepConfig, planned: Plan, how: How) -> Answer:
-    """Read the tables of a run of one task."""
+def answer(result: Result, config: SweepConfig, planned: Plan, how: How, remote: Remote | None = None) -> Answer:
+    """Read the tables of a run of one task; ``remote`` is where the output is, if on object storage."""
     models, (task, *_), _, _ = planned
     tables = Tables(Store(result.out))
+
+    def place(name: str) -> Path | str:
+        return remote.below(name) if remote is not None else result.out / name
+
     order = picks.chosen(config, config.regret.answer, len(models), models, task, tables.facts, tables.scores)
     arms = tables.arms()
     tuned = config.finetune is not None
-    places = _places(order, tables, arms, config.regret.answer_budget if tuned else 0)
+    places = _places(order, tables, config.regret.answer_budget if tuned else 0)
     notes = [note for note in result.notes if not note.startswith("no regret")]
     winner = _winner(tables, arms, task.sizes["test"]) if tuned else None
-    reached = {place.model: place.test_accuracy for place in places if place.test_accuracy is not None}
-    if winner is not None:
-        reached[winner.model] = median(winner.repeats)
-    chance, why = _within(places, reached)
+    chance, why = _within(places, arms, winner)
     unseen = sorted({model.name for model in models} - {row["model"] for row in tables.scores})
     if unseen:
         notes.append("not scored, so ranked last or not at all: " + ", ".join(unseen))
@@ -118,11 +123,12 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How) -> Answ
     if skipped and tuned:
         notes.append(f"not fine-tuned{' in the time given' if how.max_seconds or how.max_device_seconds else ''}: "
                      + ", ".join(skipped))  # fmt: skip
-    kept = result.out / "checkpoints" / task.name
+    failures = [_failure(row) for row in result.failures if row["error_type"] != "Blocked"]
     return Answer(
-        task.name, config.regret.answer, winner, places, chance, kept if tables.checkpoint else None, result.report,
-        result.out, _seconds(config, planned, tables), dict(result.ran), dict(result.reused),
-        [_failure(row) for row in result.failures if row["error_type"] != "Blocked"], [*notes, *why],
+        task.name, config.regret.answer, winner, places, chance,
+        place(f"checkpoints/{task.name}") if tables.checkpoint else None,
+        place(result.report.name) if result.report else None, remote.uri if remote is not None else result.out,
+        _seconds(config, planned, tables), dict(result.ran), dict(result.reused), failures, [*notes, *why],
     )  # fmt: skip
 
 
@@ -133,10 +139,11 @@ class Tables:
         self.plan = {row["job"]: row for row in store.rows("plan")}
         self.facts = store.rows("models")
         self.scores = [row for row in store.rows("scores") if row["job"] in self.plan]
-        self.runs = [row for row in store.rows("runs") if row["job"] in self.plan or row["search"] in self.plan]
         self.jobs = [row for row in store.rows("jobs") if row["status"] == "ok"]
         found = [row for row in store.rows("checkpoints") if row["job"] in self.plan]
         self.checkpoint = found[0] if found else None
+        runs = [row for row in store.rows("runs") if row["job"] in self.plan or row["search"] in self.plan]
+        self.runs = judged(runs, found)
 
     def arms(self) -> dict[tuple[str, float, str], list[Row]]:
         """(model, learning rate, origin) -> its runs that went through."""
@@ -147,21 +154,24 @@ class Tables:
         return found
 
 
-def _places(order: Sequence[Pick], tables: Tables, arms: Mapping[tuple[str, float, str], Sequence[Row]],
-            budget: int) -> list[Place]:  # fmt: skip
+def _places(order: Sequence[Pick], tables: Tables, budget: int) -> list[Place]:
+    """The order with what is known of each: how the run that went furthest, the best of those, validates."""
     scored: dict[str, dict[str, float | None]] = {}
     for row in tables.scores:
         scored.setdefault(row["model"], {})[row["proxy"]] = row["value"]
     first = _first(tables.scores)
     best: dict[str, Row] = {}
-    for (model, _, _), rows in arms.items():
-        top = max(rows, key=lambda row: row["val_accuracy"])
-        if model not in best or top["val_accuracy"] > best[model]["val_accuracy"]:
-            best[model] = top
+    for row in tables.runs:
+        if row["val_accuracy"] is not None and row["origin"] != "head":
+            best[row["model"]] = max(best.get(row["model"], row), row, key=_far)
     return [Place(number, pick.model, pick.reason, pick.tied, scored.get(pick.model, {}), first.get(pick.model),
                   number <= budget, best.get(pick.model, {}).get("val_accuracy"),
                   best.get(pick.model, {}).get("test_accuracy"))
             for number, pick in enumerate(order, start=1)]  # fmt: skip
+
+
+def _far(row: Row) -> tuple[int, float, bool]:
+    return row["steps_done"], row["val_accuracy"], row["test_accuracy"] is not None
 
 
 def _first(scores: Sequence[Row]) -> dict[str, float]:
@@ -177,27 +187,43 @@ def _first(scores: Sequence[Row]) -> dict[str, float]:
 
 def _winner(tables: Tables, arms: Mapping[tuple[str, float, str], Sequence[Row]], test: int) -> Winner | None:
     """The final repeats' model, or the best by validation while there are none."""
-    if not arms:
+    tested = {key: rows for key, rows in arms.items() if all(row["test_accuracy"] is not None for row in rows)}
+    if not tested:
         return None
-    final = {key: rows for key, rows in arms.items() if key[2] == "final"}
-    (model, rate, _), rows = min((final or arms).items(),
+    final = {key: rows for key, rows in tested.items() if key[2] in ("final", "head")}
+    (model, rate, origin), rows = min((final or tested).items(),
                                  key=lambda arm: (-median(row["val_accuracy"] for row in arm[1]), arm[0]))  # fmt: skip
     top = max(rows, key=lambda row: row["val_accuracy"])
     right = round(top["test_accuracy"] * test)
     if tables.checkpoint is not None:
         top, right = tables.checkpoint, tables.checkpoint["test_right"]
     licence = next((row["licence"] for row in tables.facts if row["model"] == model), None)
-    return Winner(model, rate, top["val_accuracy"], right / test, *wilson(right, test), right, test,
+    method = "linear head" if origin == "head" else "fine-tuned"
+    return Winner(model, method, rate, top["val_accuracy"], right / test, *wilson(right, test), right, test,
                   [row["test_accuracy"] for row in rows], licence)  # fmt: skip
 
 
-def _within(places: Sequence[Place], reached: Mapping[str, float]) -> tuple[float | None, list[str]]:
-    """The chance of :func:`taskrel.within.chance_within` from the shipped evidence, or why it is not known."""
+def _within(places: Sequence[Place], arms: Mapping[tuple[str, float, str], Sequence[Row]],
+            winner: Winner | None) -> tuple[float | None, list[str]]:  # fmt: skip
+    """The chance of :func:`taskrel.within.chance_within` from the shipped evidence, or why it is not known.
+
+    What was trained to the end without meeting the test split counts with its validation accuracy.
+    """
+    reached: dict[str, float] = {}
+    for (model, _, origin), rows in arms.items():
+        if origin != "head":
+            each = [row["val_accuracy"] if row["test_accuracy"] is None else row["test_accuracy"] for row in rows]
+            reached[model] = max(reached.get(model, 0.0), median(each))
+    best = None
+    if winner is not None and winner.method == "fine-tuned":
+        reached[winner.model] = median(winner.repeats)
+    elif winner is not None:
+        best = winner.test_accuracy
     probe = np.array([place.scores.get("linear") for place in places], dtype=np.float64)
     if np.isnan(probe).all():
         return None, ["the chance of being within a point of the best needs the linear probe, got none"]
     known = {index: reached[place.model] for index, place in enumerate(places) if place.model in reached}
-    return chance_within(lessons(), probe, known, MARGIN), []
+    return chance_within(lessons(), probe, known, MARGIN, best=best), []
 
 
 def lessons() -> list[Any]:
@@ -221,7 +247,11 @@ def _seconds(config: SweepConfig, planned: Plan, tables: Tables) -> dict[str, fl
     found["exhaustive"] = None
     if config.finetune is not None:
         every = [job for model in models for job in grid(config, model, task)]
-        guesses = calibrated(every, here, [*jobs, *every])
+        parts = [part for job in every for part in rungs(config, job)]
+        ends = [] if config.final is None else [
+            end for job in every for end in finals(config, job.model, task, job.settings["learning_rate"])
+        ]  # fmt: skip
+        guesses = calibrated(every, here, [*jobs, *every, *parts, *ends])
         known = {row["job"]: row["seconds"] for row in here}
         found["exhaustive"] = sum(known.get(job.id, guesses[job.id]) for job in every)
     return found

@@ -12,16 +12,17 @@ from sweeps.config import SweepConfig, override_key, parse
 from sweeps.errors import ConfigError
 from sweeps.hands import How
 from sweeps.picks import builder, measured
+from sweeps.plan import LINEAR
 from sweeps.progress import Display
 from sweeps.ranking.answer import Answer, answer
 from sweeps.ranking.data import task_entry
 from sweeps.ranking.pool import DEFAULT, models
+from sweeps.remote import Remote, is_uri
 from sweeps.settings import EARLY
 from taskrel.api import CORE
 from taskrel.proxies import PROXIES
 
 STRATEGY, BUDGET = "hybrid_linear", 2
-PROBE = "linear"  # what the chance of being near the best goes by
 HEADS = {"steps": 500, "repeats": 2}  # of the probe: a tenth of the study's, and the same picks (docs/rank.md)
 EPOCHS = {"image": 5, "text": 3}
 STEPS = (60, 2500)  # at least and at most
@@ -33,7 +34,7 @@ class Prepared:
 
     config: SweepConfig
     planned: running.Plan
-    out: Path
+    out: Path | str
     how: How
 
 
@@ -53,7 +54,7 @@ def rank(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, display: Displ
 def go(ready: Prepared, display: Display | None = None) -> Answer:
     """Run what is prepared."""
     result = running.run(ready.config, ready.out, ready.how, display, ready.planned)
-    return answer(result, ready.config, ready.planned, ready.how)
+    return answer(result, ready.config, ready.planned, ready.how, Remote(str(ready.out)) if is_uri(ready.out) else None)
 
 
 def prepare(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, budget: int | None = None,
@@ -71,7 +72,7 @@ def prepare(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, budget: int
         max_gpu_hours: the same in hours of all GPUs together, of workers where there is no GPU.
         strategy: who picks.
         finetune: False ranks only.
-        out: output folder; ``out/rank-<name>`` by default.
+        out: output folder or s3:// or gs:// address; ``out/rank-<name>`` by default.
         seed: of splits, batch orders and searches.
         columns: of a table, see :func:`sweeps.ranking.data.task_entry`.
         overrides: ``dotted.key=value`` pairs in TOML syntax, over what this writes.
@@ -92,24 +93,30 @@ def prepare(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, budget: int
     most = min(budget or (count if timed else BUDGET), count)
     if most < builder(strategy, parse(sections, "rank").proxies).min_budget <= count:
         raise ConfigError(f"budget must be at least 2 for the strategy {strategy!r}, got {most}; or name a proxy, such "
-                          f"as --strategy {PROBE}")  # fmt: skip
+                          f"as --strategy {LINEAR}")  # fmt: skip
     if finetune:
-        sections |= _finetuning(sections, ready[1][0], strategy, most)
+        asked = any(each.strip().startswith("search") for each in overrides)
+        sections |= _finetuning(ready[1][0], strategy, most, search=asked)
     sections["regret"] = {"strategies": [], "answer": strategy, "answer_budget": most}
     config = parse(_overridden(sections, overrides), "rank")
     how = replace(how or How(), max_seconds=max_seconds,
                   max_device_seconds=None if max_gpu_hours is None else 3600 * max_gpu_hours)  # fmt: skip
     return Prepared(config, (*ready[:2], running.jobs(config, ready[0], ready[1]), ready[3]),
-                    Path(out or Path("out") / f"rank-{config.name}"), how)  # fmt: skip
+                    _place(out or Path("out") / f"rank-{config.name}"), how)  # fmt: skip
+
+
+def _place(out: str | Path) -> Path | str:
+    """A folder, or the address of one on object storage."""
+    return str(out) if is_uri(out) else Path(out)
 
 
 def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, seed: int,
            overrides: Sequence[str]) -> dict[str, Any]:  # fmt: skip
     """The sweep without fine-tuning: one forward pass, the core proxies and those that the strategy reads."""
     needed = {part for score in builder(strategy, {*PROXIES, EARLY}).proxies for part in measured(score)}
-    proxies: dict[str, Any] = {name: {} for name in sorted({*CORE, "knn", PROBE, *needed})}
+    proxies: dict[str, Any] = {name: {} for name in sorted({*CORE, "knn", LINEAR, *needed})}
     name = re.sub(r"[^\w.-]+", "-", str(entry["name"])).strip("-.") or "data"
-    proxies[PROBE] = dict(HEADS)
+    proxies[LINEAR] = dict(HEADS)
     sections: dict[str, Any] = {
         "name": name, "seed": seed, "task": [{**entry, "name": name}], "proxies": proxies, "finetune": None,
         "embed": {"reuse": True}, "regret": {"strategies": [], "answer": strategy}, **pool,
@@ -117,18 +124,19 @@ def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, see
     return _overridden(sections, [each for each in overrides if not each.startswith(("finetune", "search", "final"))])
 
 
-def _finetuning(sections: Mapping[str, Any], task: Any, strategy: str, budget: int) -> dict[str, Any]:
-    """The recipe by the size of the data: some epochs, rates a decade apart, then Tune on the best of the picks."""
+def _finetuning(task: Any, strategy: str, budget: int, *, search: bool) -> dict[str, Any]:
+    """The recipe by the size of the data: some epochs, rates a decade apart, halved; Tune where it is asked for."""
     train = task.sizes["train"]
     batch = {"image": 32 if train < 2000 else 64}.get(task.modality, 32)
     epochs = EPOCHS.get(task.modality, EPOCHS["text"])
     steps = min(STEPS[1], max(STEPS[0], math.ceil(epochs * train / batch)))
     rates = {"image": {"learning_rates": [0.03, 0.003], "batch": batch}}.get(task.modality, {"text": {"batch": batch}})
     return {
-        "finetune": {"models": strategy, "budget": budget, "steps": steps, "repeats": 1, "evaluations": 3, **rates},
-        "search": {"models": "best", "trials": 2, "confirm": False, "low": 3e-4, "high": 0.1},
-        "final": {"repeats": 2},
-    }
+        "finetune": {"models": strategy, "budget": budget, "steps": steps, "repeats": 1, "evaluations": 3,
+                     "halving": True, **rates},
+        **({"search": {"models": "best", "trials": 2, "confirm": False, "low": 3e-4, "high": 0.1}} if search else {}),
+        "final": {"repeats": 1, "head": True},
+    }  # fmt: skip
 
 
 def _overridden(sections: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -55,8 +55,10 @@ def show_answer(console: Console, found: Answer) -> None:
 def _winner(console: Console, found: Answer) -> None:
     won = found.winner
     if won is not None:
+        how = (f" fine-tuned at learning rate {won.learning_rate:g}" if won.method == "fine-tuned"
+               else " as it is, with a linear head, which validates better than what was fine-tuned")  # fmt: skip
         console.print(Text.assemble(
-            "Use ", (won.model, "bold cyan"), f" at learning rate {won.learning_rate:g}: test accuracy ",
+            "Use ", (won.model, "bold cyan"), how, ": test accuracy ",
             (words.within(won.test_accuracy, won.low, won.high), "bold"),
             f" ({won.right} of {won.examples}; 95 %)"))  # fmt: skip
     elif found.ranking:
@@ -75,6 +77,6 @@ def _counts(counts: object) -> str:
     return ", ".join(f"{number} {kind}" for kind, number in items if number)
 
 
-def _place(console: Console, what: str, path: Path | None) -> None:
+def _place(console: Console, what: str, path: Path | str | None) -> None:
     if path is not None:
         console.print(Text(f"{what:<11}", "bold").append(str(path)), soft_wrap=True)

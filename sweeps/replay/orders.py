@@ -162,7 +162,7 @@ def _asked(builder: Builder, ground: Ground, seed: int) -> Floats | str:
         present = np.flatnonzero(~np.isnan(ground.means[place]))
         if len(present) == 0:
             continue
-        strategy = builder(_view(place, task, present, ground), seed=seed)
+        strategy = builder(view(place, task, present, ground), seed=seed)
         where = {ground.candidates[model].model: model for model in present.tolist()}
         number = 0
         while picks := strategy.ask(1 if builder.adaptive else len(present)):
@@ -173,7 +173,8 @@ def _asked(builder: Builder, ground: Ground, seed: int) -> Floats | str:
     return found
 
 
-def _view(place: int, task: str, present: npt.NDArray[np.intp], ground: Ground) -> TaskView:
+def view(place: int, task: str, present: npt.NDArray[np.intp], ground: Ground) -> TaskView:
+    """What a strategy may see of one task, the models at the places ``present`` as its pool; the oracle's too."""
     names = [candidate.model for candidate in ground.candidates]
     here = tuple(ground.candidates[model] for model in present.tolist())
 

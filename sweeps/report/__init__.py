@@ -17,7 +17,8 @@ __all__ = ["build"]
 Built = tuple[dict[str, list[Row]], Sequence[Row], Sequence[str], Path]
 
 
-def build(store: Store, config: SweepConfig, faults: Mapping[str, str], *, fresh: bool = True) -> Built:
+def build(store: Store, config: SweepConfig, faults: Mapping[str, str], *, fresh: bool = True,
+          papers: Path | None = None) -> Built:  # fmt: skip
     """Derive, write the derived tables, write the page.
 
     Args:
@@ -25,6 +26,7 @@ def build(store: Store, config: SweepConfig, faults: Mapping[str, str], *, fresh
         config: of the sweep.
         faults: tasks that cannot be read, each with its reason.
         fresh: build again even if nothing was measured, and no setting or code changed, since the last time.
+        papers: where to write figures and tables for papers, if anywhere; only with ``fresh``.
 
     Returns:
         The derived tables; the failures, as rows of ``jobs`` (unreadable tasks among them); notes on what was left
@@ -46,6 +48,10 @@ def build(store: Store, config: SweepConfig, faults: Mapping[str, str], *, fresh
     mark.unlink(missing_ok=True)
     write(store, derived)
     page = write_report(store.out, derived, name=config.name, config=config.model_dump_json(indent=2))
+    if papers is not None:
+        from sweeps.report.export import export
+
+        export(papers, derived)
     if not derived.evidence.failures:
         mark.write_text(json.dumps({"state": state, "notes": derived.notes}))
     return derived.tables, derived.evidence.failures, derived.notes, page

@@ -5,7 +5,7 @@ silence: every strategy, budget or cell that could not be judged is a note.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -38,13 +38,15 @@ class Members(Protocol):
 class Derived:
     """The derived tables by name, notes on what was left out of them, and the evidence that they stand on.
 
-    ``order`` says how sure a ranking is: the one that the answer's strategy read, or else that of the best proxy.
+    ``order`` says how sure a ranking is: the one that the answer's strategy read, or else that of the best proxy;
+    ``pools`` are the models of each pool by name.
     """
 
     tables: dict[str, list[Row]]
     notes: tuple[str, ...]
     evidence: Evidence
     order: Sequence[Row] = ()
+    pools: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: Sequence[int],
@@ -100,7 +102,7 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     read = [note for row in evidence.tasks for note in row.get("notes") or ()]
     stand_ins = [f"{model} is a substitute: {reason}" for model, reason in substitutes.items()]
     notes = [*read, *_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent, *stand_ins]
-    return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked)
+    return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked, members)
 
 
 def _picks(views: Views, pool_of: Mapping[str, Sequence[str]], strategy: str, budget: int, seed: int,

@@ -17,7 +17,7 @@ from sweeps.types import Row
 from taskrel.regret import relative_regret
 from taskrel.types import Pick
 
-REPEATED = ("grid", "confirm", "final")
+REPEATED = ("grid", "confirm", "final", "head")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def answers(picks: Mapping[str, Sequence[Pick]], ground: Ground, *, strategy: st
 
 def _answer(task: str, picks: Sequence[Pick], ground: Ground) -> Row:
     names = [pick.model for pick in picks]
-    runs = [run for run in ground.runs if run["task"] == task and run["model"] in names]
+    runs = [run for run in ground.runs if run["task"] == task and (run["model"] in names or run["origin"] == "head")]
     arms = [arm for arm in _arms(runs) if arm.origin != "grid" or Cell(arm.model, task) not in ground.cells.incomplete]
     # The winner was chosen before it was trained again: what the repeats say is its number, not a choice anew.
-    final = [arm for arm in arms if arm.origin == "final"]
+    final = [arm for arm in arms if arm.origin in ("final", "head")]
     best = min(final or arms, key=lambda arm: arm.rank, default=None)
     pool = ground.pool[task]
     known = {row["model"]: row for row in ground.cells.rows if row["task"] == task and row["accuracy"] is not None}
@@ -115,6 +115,8 @@ def _about(best: Arm) -> list[str]:
     notes = [f"interval: least and greatest of {repeats} repeats" if repeats > 1 else "one repeat, so no interval"]
     if best.origin == "final":
         notes.append("the winner by validation, trained anew")
+    if best.origin == "head":
+        notes.append("a linear head on the frozen features, which validates better than what was fine-tuned")
     if best.origin == "confirm":
         notes.append(f"learning rate found by search and confirmed by {count(repeats, 'repeat')}")
     if best.diverged:

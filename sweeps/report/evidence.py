@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sweeps.checkpoints import judged
 from sweeps.report.cells import GRID_KIND, planned_only
 from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "search",
-         "confirm", "final", "export")  # fmt: skip
+ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "rung",
+         "search", "confirm", "head", "final", "export")  # fmt: skip
 STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
 
@@ -175,6 +176,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
     plan = store.rows("plan")
     planned = {row["job"] for row in plan}
     runs = planned_only(store.read("runs").drop_columns(["curve"]).to_pylist(), planned)
+    runs = judged(runs, planned_only(store.rows("checkpoints"), planned))
     return Evidence(
         models=store.rows("models"),
         tasks=store.rows("tasks"),

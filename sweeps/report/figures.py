@@ -1,8 +1,10 @@
 """The pictures of the whole sweep: answers, regret, budgets, accuracies. Each is an SVG element, or "" without data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -10,8 +12,21 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.report import words
-from sweeps.report.ink import colour, drawing, frame, strategy_colour, strategy_order, svg, tip
+from sweeps.report.ink import (
+    boxes,
+    colour,
+    dots,
+    drawing,
+    frame,
+    strategy_colour,
+    strategy_order,
+    strokes,
+    svg,
+    tip,
+    tip_labels,
+)  # fmt: skip
 from sweeps.report.labels import fit, short_names, two_lines, width
+from sweeps.report.markup import Mark
 from sweeps.types import Row
 
 WIDE, NARROW = 1040, 360
@@ -33,8 +48,8 @@ def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str],
         left = 8 if narrow else 24 + max(width(names[row["task"]], 11.5) for row in rows)
         right = 14 if narrow else 290
         axes = _axes(figure, left, bottom, wide - left - right, step * len(rows))
+        _answer_marks(axes, rows[::-1], [_others(row, accuracies, pool) for row in reversed(rows)])
         for level, row in enumerate(reversed(rows)):
-            _answer_row(axes, level, row, _others(row, accuracies, pool))
             (_names_above if narrow else _names_beside)(axes, level, row, names[row["task"]], wide)
         axes.set_ylim(-0.55, len(rows) - (0.2 if narrow else 0.45))
         axes.set_yticks(range(len(rows)), ["" if narrow else names[row["task"]] for row in reversed(rows)])
@@ -45,7 +60,7 @@ def answers(rows: Sequence[Row], accuracies: Sequence[Row], pool: Sequence[str],
         frame(axes, "x")
         figure.legend(handles=_answer_key(), loc="upper left", bbox_to_anchor=((left - 8) / wide, 1.0), borderpad=0.2,
                       ncols=2 if narrow else 4, handletextpad=0.5, columnspacing=1.6, borderaxespad=0)  # fmt: skip
-        return svg(figure, f"{name}{wide}", "Test accuracy of the chosen model for each task, among all models.")
+        return svg(figure, f"{name}-{wide}", "Test accuracy of the chosen model for each task, among all models.")
 
 
 def _names_beside(axes: Axes, level: int, row: Row, _: str, __: int) -> None:
@@ -66,22 +81,32 @@ def _others(row: Row, accuracies: Sequence[Row], pool: Sequence[str]) -> list[Ro
             if other["task"] == row["task"] and other["accuracy"] is not None and other["model"] in pool]  # fmt: skip
 
 
-def _answer_row(axes: Axes, level: int, row: Row, others: Sequence[Row]) -> None:
-    for other in others:
-        mark = axes.plot(other["accuracy"], level, "|", color=colour("faint"), markersize=11, markeredgewidth=1.6)[0]
-        tip(mark, f"{other['model']}: {words.percent(other['accuracy'])}")
-    if row["scratch_accuracy"] is not None:
-        mark = axes.plot(row["scratch_accuracy"], level, "x", color=colour("bad"), markersize=7, markeredgewidth=1.8)[0]
-        tip(mark, f"from scratch: {words.percent(row['scratch_accuracy'])}")
-    if row["low"] is not None and row["high"] is not None:
-        axes.plot([row["low"], row["high"]], [level, level], color=colour("accent"), linewidth=4, alpha=0.4)
-    mark = axes.plot(row["test_accuracy"], level, "o", color=colour("accent"), markersize=9)[0]
-    tip(mark, words.plain(words.answer(row)))
-    if row["oracle"] is not None:
-        size = 11 if row["oracle_model"] == row["model"] else 8
-        mark = axes.plot(row["oracle"], level, "D", markerfacecolor="none", markeredgecolor=colour("ink"),
-                         markersize=size, markeredgewidth=1.4)[0]  # fmt: skip
-        tip(mark, f"best of the pool: {row['oracle_model']}, {words.percent(row['oracle'])}")
+def _answer_marks(axes: Axes, rows: Sequence[Row], others: Sequence[Sequence[Row]]) -> None:
+    """From the bottom up: a level per row."""
+    levels = list(enumerate(rows))
+    behind = [(level, other) for level, found in enumerate(others) for other in found]
+    dots(axes, [(other["accuracy"], level) for level, other in behind],
+         [Mark(f"{other['model']} on {other['task']}: {words.percent(other['accuracy'])}", other["model"],
+               other["task"]) for _, other in behind],
+         "|", color=colour("faint"), markersize=11, markeredgewidth=1.6)  # fmt: skip
+    alone = [(level, row) for level, row in levels if row["scratch_accuracy"] is not None]
+    dots(axes, [(row["scratch_accuracy"], level) for level, row in alone],
+         [Mark(f"from scratch: {words.percent(row['scratch_accuracy'])}", task=row["task"]) for _, row in alone],
+         "x", color=colour("bad"), markersize=7, markeredgewidth=1.8)  # fmt: skip
+    strokes(axes, [((row["low"], level), (row["high"], level)) for level, row in levels
+                   if row["low"] is not None and row["high"] is not None],
+            color=colour("accent"), linewidth=4, alpha=0.4)  # fmt: skip
+    dots(axes, [(row["test_accuracy"], level) for level, row in levels],
+         [Mark(words.plain(words.answer(row)), row["model"], row["task"]) for row in rows],
+         "o", color=colour("accent"), markersize=9)  # fmt: skip
+    for same, size in ((True, 11), (False, 8)):
+        best = [(level, row) for level, row in levels
+                if row["oracle"] is not None and same == (row["oracle_model"] == row["model"])]  # fmt: skip
+        dots(axes, [(row["oracle"], level) for level, row in best],
+             [Mark(f"best of the pool on {row['task']}: {row['oracle_model']}, {words.percent(row['oracle'])}",
+                   row["oracle_model"], row["task"]) for _, row in best],
+             "D", markerfacecolor="none", markeredgecolor=colour("ink"), markersize=size,
+             markeredgewidth=1.4)  # fmt: skip
 
 
 def _answer_key() -> list[Line2D]:
@@ -127,7 +152,7 @@ def regret_bars(regret: Sequence[Row], strategies: Sequence[Row], pool: str, tas
         figure.legend(handles=[Patch(color=strategy_colour(name, order), label=words.strategy(name)) for name in order],
                       loc="upper left", bbox_to_anchor=(54 / wide, 1.0), ncols=min(len(order), KEY_COLUMNS),
                       columnspacing=1.4, handlelength=1, handleheight=0.9, borderaxespad=0, borderpad=0.2)  # fmt: skip
-        return svg(figure, f"regret-{_slug(pool)}", f"Relative regret by task and strategy in the pool {pool}.")
+        return svg(figure, f"regret-{slug(pool)}", f"Relative regret by task and strategy in the pool {pool}.")
 
 
 def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence[str], order: Sequence[str],
@@ -136,23 +161,33 @@ def _bars(axes: Axes, rows: Sequence[Row], means: Sequence[Row], tasks: Sequence
     thick = min(most, 0.84 / max(1, len(here)))
     cells = {(row["strategy"], row["task"]): row for row in rows}
     over_tasks = {row["strategy"]: row | {"relative_regret": row["mean_relative_regret"]} for row in means}
+    drawn: list[tuple[float, Row, Mark]] = []
     for slot, name in enumerate(here):
-        tint = strategy_colour(name, order)
-        places = [(0.0, over_tasks.get(name), "all tasks")]
+        places = [(0.0, over_tasks.get(name), "")]
         places += [(place + 1.3, cells.get((name, task)), task) for place, task in enumerate(tasks)]
-        for middle, row, where in places:
-            if row is None:
-                continue
-            x, value = middle + (slot - (len(here) - 1) / 2) * thick, row["relative_regret"]
-            bar = axes.bar(x, value, thick * 0.86, color=tint)[0]
-            text = f"{words.strategy(name)}, {where}: {words.within(value, row['low'], row['high'])}"
-            tip(bar, text + (f" with {', '.join(row['picks'])}" if row.get("picks") else ""))
-            if words.percent(value) == "0.0%":
-                axes.plot(x, 0, "o", color=tint, markersize=3.5, clip_on=False)
-            if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]:
-                axes.plot([x, x], [row["low"], row["high"]], color=colour("ink"), linewidth=1, alpha=0.55)
+        shift = (slot - (len(here) - 1) / 2) * thick
+        drawn += [(middle + shift, row, _bar_mark(row, task)) for middle, row, task in places if row is not None]
+    boxes(axes, [(x - 0.43 * thick, 0, 0.86 * thick, row["relative_regret"]) for x, row, _ in drawn],
+          [mark for _, _, mark in drawn], [strategy_colour(row["strategy"], order) for _, row, _ in drawn])  # fmt: skip
+    for name in here:
+        nothing = [(x, mark) for x, row, mark in drawn
+                   if row["strategy"] == name and words.percent(row["relative_regret"]) == "0.0%"]  # fmt: skip
+        dots(axes, [(x, 0.0) for x, _ in nothing], [mark for _, mark in nothing], "o",
+             color=strategy_colour(name, order), markersize=3.5, clip_on=False)  # fmt: skip
+    ranged = [(x, row, mark) for x, row, mark in drawn
+              if row["low"] is not None and row["high"] is not None and row["high"] > row["low"]]  # fmt: skip
+    strokes(axes, [((x, row["low"]), (x, row["high"])) for x, row, _ in ranged],
+            [mark._replace(tip="") for _, _, mark in ranged],
+            color=colour("ink"), linewidth=1, alpha=0.55)  # fmt: skip
     axes.axhline(0, color=colour("muted"), linewidth=0.8)
     axes.axvline(0.65, color=colour("line"), linewidth=1)
+
+
+def _bar_mark(row: Row, task: str) -> Mark:
+    name = words.strategy(row["strategy"])
+    text = f"{name}, {task or 'all tasks'}: {words.within(row['relative_regret'], row['low'], row['high'])}"
+    picked = f" with {', '.join(row['picks'])}" if row.get("picks") else ""
+    return Mark(text + picked, task=task, strategy=name, budget=row["budget"])
 
 
 def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[str], tasks: Sequence[str],
@@ -178,43 +213,57 @@ def heat_map(accuracies: Sequence[Row], answer: Sequence[Row], models: Sequence[
     across_all = min(wide - left - (70 if turned else 10), MOST_COLUMN * len(tasks))
     with drawing(wide, top + 6 + step * len(models)) as figure:
         axes = _axes(figure, left, 6, across_all, step * len(models))
+        spans = [_span(cells.get((model, task)) for model in models) for task in tasks]
+        picked = {(row["model"], row["task"]) for row in answer}
+        known = [(across, down, cells[model, task]) for across, task in enumerate(tasks)
+                 for down, model in enumerate(models) if (model, task) in cells]  # fmt: skip
+        _heat(axes, [(across, down, row) for across, down, row in known if row["accuracy"] is not None], spans, picked)
         for across, task in enumerate(tasks):
-            column = [cells.get((model, task)) for model in models]
-            known = [row["accuracy"] for row in column if row is not None and row["accuracy"] is not None]
-            span = (min(known), max(known)) if known else (0.0, 0.0)
-            picked = next((row["model"] for row in answer if row["task"] == task), None)
-            for down, row in enumerate(column):
-                _heat_cell(axes, across, down, row, span, models[down] == picked)
+            for down, model in enumerate(models):
+                if (row := cells.get((model, task))) is None or row["accuracy"] is None:
+                    axes.text(across, down, "missing" if row is None else "diverged", ha="center", va="center",
+                              fontsize=9, color=colour("muted"), style="italic")  # fmt: skip
         axes.set_xlim(-0.5, len(tasks) - 0.5)
         axes.set_ylim(len(models) - 0.5, -0.5)
         axes.set_xticks(range(len(tasks)), names, rotation=30 if turned else 0, ha="left" if turned else "center")
         axes.set_yticks(range(len(models)), [fit(model, left - 16, 10.5) for model in models])
         axes.tick_params(labeltop=True, labelbottom=False, labelcolor=colour("ink"))
+        tip_labels(axes, [Mark("", model) for model in models])
         for spine in axes.spines.values():
             spine.set_visible(False)
         return svg(figure, name, "Test accuracy of every model on every task.")
 
 
-def _heat_cell(axes: Axes, across: int, down: int, row: Row | None, span: tuple[float, float], picked: bool) -> None:
-    if row is None or row["accuracy"] is None:
-        text = "missing" if row is None else "diverged"
-        axes.text(across, down, text, ha="center", va="center", fontsize=9, color=colour("muted"), style="italic")
-        return
-    worst, best = span
-    share = 1.0 if best == worst else (row["accuracy"] - worst) / (best - worst)
-    strength = 0.05 + 0.85 * share**1.5
-    place, won = (across - 0.485, down - 0.46), row["accuracy"] == best
-    cell = axes.add_patch(Rectangle(place, 0.97, 0.92, color=colour("heat"), alpha=strength, linewidth=0))
-    tip(cell, f"{row['model']} on {row['task']}: {words.percent(row['accuracy'])}, "
-              f"learning rate {words.rate(row['learning_rate'])}")  # fmt: skip
-    tint = colour("surface" if strength > 0.75 else "ink")
-    axes.text(across, down + 0.02, words.points(row["accuracy"]), ha="center", va="center", fontsize=10.5, color=tint,
-              weight="bold" if won else "normal")  # fmt: skip
-    if won:
-        axes.add_patch(Rectangle(place, 0.97, 0.92, fill=False, edgecolor=colour("ink"), linewidth=1.8, zorder=3))
-    if picked:
-        axes.annotate("●", (across + 0.47, down), (-3, 0), textcoords="offset points", ha="right", va="center",
-                      fontsize=8, color=tint)  # fmt: skip
+def _span(column: Iterable[Row | None]) -> tuple[float, float]:
+    """The worst and the best accuracy of a task."""
+    known = [row["accuracy"] for row in column if row is not None and row["accuracy"] is not None]
+    return (min(known), max(known)) if known else (0.0, 0.0)
+
+
+def _heat(axes: Axes, cells: Sequence[tuple[int, int, Row]], spans: Sequence[tuple[float, float]],
+          picked: Collection[tuple[str, str]]) -> None:  # fmt: skip
+    """Cells at (column, row): the stronger the nearer to the best of its column."""
+    shares = [1.0 if spans[across][0] == spans[across][1]
+              else (row["accuracy"] - spans[across][0]) / (spans[across][1] - spans[across][0])
+              for across, _, row in cells]  # fmt: skip
+    strengths = [0.05 + 0.85 * share**1.5 for share in shares]
+    marks = [Mark(f"{row['model']} on {row['task']}: {words.percent(row['accuracy'])}, "
+                  f"learning rate {words.rate(row['learning_rate'])}", row["model"], row["task"])
+             for _, _, row in cells]  # fmt: skip
+    boxes(axes, [(across - 0.485, down - 0.46, 0.97, 0.92) for across, down, _ in cells], marks,
+          [colour("heat")] * len(cells), strengths)  # fmt: skip
+    for (across, down, row), strength in zip(cells, strengths, strict=True):
+        tint, won = colour("surface" if strength > 0.75 else "ink"), row["accuracy"] == spans[across][1]
+        parts: list[Artist] = [axes.text(across, down + 0.02, words.points(row["accuracy"]), ha="center", va="center",
+                                         fontsize=10.5, color=tint, weight="bold" if won else "normal")]  # fmt: skip
+        if won:
+            parts.append(axes.add_patch(Rectangle((across - 0.485, down - 0.46), 0.97, 0.92, fill=False, linewidth=1.8,
+                                                  edgecolor=colour("ink"), zorder=3)))  # fmt: skip
+        if (row["model"], row["task"]) in picked:
+            parts.append(axes.annotate("●", (across + 0.47, down), (-3, 0), textcoords="offset points", ha="right",
+                                       va="center", fontsize=8, color=tint))  # fmt: skip
+        for part in parts:
+            tip(part, Mark("", row["model"], row["task"]))
 
 
 def _axes(figure: Figure, left: float, bottom: float, wide: float, high: float) -> Axes:
@@ -231,8 +280,10 @@ def _columns(names: Sequence[str], room: float) -> tuple[list[str], bool]:
     return list(short_names(names, 18).values()), True
 
 
-def _slug(text: str) -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text)
+def slug(text: str) -> str:
+    """A name that may stand in an id and in a file name; two names that would come out alike stay apart."""
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in text)
+    return plain if plain == text else f"{plain}-{crc32(text.encode('utf-8', 'replace')):08x}"
 
 
 def by_strategy(rows: Sequence[Row]) -> Mapping[str, list[Row]]:

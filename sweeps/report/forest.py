@@ -11,6 +11,7 @@ from sweeps.report import words
 from sweeps.report.figures import WIDE
 from sweeps.report.ink import colour, drawing, frame, svg, tip
 from sweeps.report.labels import fit, width
+from sweeps.report.markup import Mark
 from sweeps.types import Row
 
 MARKS = {
@@ -50,7 +51,7 @@ def forest(rows: Sequence[Row], pool: str, wide: int = WIDE) -> str:
         anchor = ((8 if narrow else left - 8) / wide, 1.0)
         figure.legend(handles=_key(shown, narrow), loc="upper left", bbox_to_anchor=anchor, ncols=3 if narrow else 6,
                       borderaxespad=0, borderpad=0.2, columnspacing=1.4, handletextpad=0.4)  # fmt: skip
-        return svg(figure, f"forest{wide}", f"Relative regret and weighted tau of every proxy in the pool {pool}.")
+        return svg(figure, f"forest-{wide}", f"Relative regret and weighted tau of every proxy in the pool {pool}.")
 
 
 def _regrets(axes: Axes, rows: Sequence[Row]) -> None:
@@ -90,7 +91,7 @@ def _side(axes: Axes, rows: Sequence[Row], column: str, title: str) -> None:
         mark = axes.plot(value, level, shape, color=colour(tint), markersize=6 if shape != "s" else 5.5, clip_on=False,
                          markeredgewidth=1.8 if shape == "x" else 0, markeredgecolor=colour(tint))[0]  # fmt: skip
         bounds = words.within(value, low, high) if column != "weighted_tau" else words.real_within(value, low, high)
-        tip(mark, f"{words.proxy(row['proxy'])}, {title}: {bounds}")
+        tip(mark, Mark(f"{words.proxy(row['proxy'])}, {title}: {bounds}"))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(title)
     axes.tick_params(axis="y", labelcolor=colour("ink"))

@@ -1,5 +1,7 @@
 """One self-contained HTML page: answers first, evidence below, what is missing said in words. No external request."""
 
+import base64
+import hashlib
 import re
 import uuid
 from collections.abc import Sequence
@@ -17,19 +19,21 @@ from sweeps.errors import OutputError
 from sweeps.report import figures, tables, words
 from sweeps.report.analysis import Derived
 from sweeps.report.evidence import Evidence
-from sweeps.report.sections import markup, sections
+from sweeps.report.sections import Picture, pictures, sections
 from sweeps.types import Row
 
 FILE = "report.html"
+MOST_SENTENCES = 8  # above, a summary and the picture come first
 
 
 class Answered(NamedTuple):
     """The answers on the tasks of one kind, images or texts; without a title where there is only one kind."""
 
     title: str
+    lead: str
     sentences: Sequence[Sequence[words.Part]]
-    picture: Markup
-    narrow: Markup
+    pictures: Sequence[Picture]
+    narrow: Sequence[Picture]
 
 
 def write_report(out: Path, derived: Derived, *, name: str = "", config: str = "") -> Path:
@@ -65,14 +69,29 @@ def page(derived: Derived, *, name: str = "", config: str = "") -> str:
         title=name or "model sweep",
         status=_status(evidence),
         banner=_banner(evidence),
-        parts=_parts(evidence, rows),
+        parts=parts(evidence, rows),
         no_answer=_no_answer(evidence),
         remarks=tables.remarks(rows["answer"]),
         answer_table=tables.answers(rows["answer"]) if any(row["model"] for row in rows["answer"]) else None,
         sections=sections(evidence, rows, derived.order, derived.notes),
+        filters=_filters(derived),
+        known={row["model"]: [row["group"], [pool for pool, names in derived.pools.items() if row["model"] in names]]
+               for row in evidence.models},
         provenance=_provenance(evidence),
         config=config,
-    )
+    )  # fmt: skip
+
+
+def _filters(derived: Derived) -> dict[str, list[str]]:
+    """What the reader may choose from, by what is chosen; nothing to choose from is left out."""
+    rows = [*derived.tables["strategies"], *derived.tables["regret"]]
+    found = {
+        "pool": list(dict.fromkeys(row["pool"] for row in rows)),
+        "group": list(dict.fromkeys(row["group"] for row in derived.evidence.models if row["group"])),
+        "strategy": list(dict.fromkeys(words.strategy(row["strategy"]) for row in rows)),
+        "budget": [str(budget) for budget in sorted({row["budget"] for row in rows})],
+    }
+    return {key: values for key, values in found.items() if len(values) > 1}
 
 
 @cache
@@ -81,8 +100,11 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
                                      lstrip_blocks=True)  # fmt: skip
     environment.filters["breakable"] = _breakable
-    environment.globals["style"] = Markup(folder.joinpath("page.css").read_text(encoding="utf-8"))
-    environment.globals["script"] = Markup(folder.joinpath("page.js").read_text(encoding="utf-8"))
+    for name, file in (("style", "page.css"), ("script", "page.js")):
+        text = folder.joinpath(file).read_text(encoding="utf-8")
+        environment.globals[name] = Markup(text)
+        digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+        environment.globals[f"{name}_hash"] = Markup(f"'sha256-{digest}'")
     return environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
 
 
@@ -116,14 +138,19 @@ def _no_answer(evidence: Evidence) -> str:
     return "There is no answer yet, because no strategy could pick a model."
 
 
-def _parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
+def parts(evidence: Evidence, rows: dict[str, list[Row]]) -> list[Answered]:
+    """The answers, by kind of task."""
     found = []
     for title, tasks in evidence.parts.items():
         here = [row for row in rows["answer"] if row["task"] in tasks]
         if here:
-            wide, narrow = (markup(figures.answers(here, rows["accuracies"], evidence.pool, size, name=title.lower()))
-                            for size in (figures.WIDE, figures.NARROW))  # fmt: skip
-            found.append(Answered(title, [words.answer(row) for row in here], wide, narrow))
+            wide, narrow = (
+                pictures(figures.answers(here, rows["accuracies"], evidence.pool, size,
+                                         name=f"answers-{title.lower()}"))
+                for size in (figures.WIDE, figures.NARROW)
+            )  # fmt: skip
+            lead = words.answers(here) if len(here) > MOST_SENTENCES else ""
+            found.append(Answered(title, lead, [words.answer(row) for row in here], wide, narrow))
     return found if len(evidence.parts) > 1 else [part._replace(title="") for part in found]
 
 

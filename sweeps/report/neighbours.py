@@ -12,8 +12,9 @@ from scipy.spatial.distance import squareform
 
 from sweeps.report import words
 from sweeps.report.figures import WIDE
-from sweeps.report.ink import colour, drawing, svg, tip
+from sweeps.report.ink import boxes, colour, drawing, svg
 from sweeps.report.labels import fit, short_names, two_lines, width
+from sweeps.report.markup import Mark
 from sweeps.report.tables import Column, Entry, Table
 from sweeps.types import Row
 from taskrel.neighbours import nearest
@@ -182,21 +183,21 @@ def _cells(axes: Axes, tasks: Sequence[str], apart: Mapping[tuple[str, str], flo
     drawn = [apart[one, other] for one in tasks for other in tasks if one != other]
     low, high = min(drawn), max(drawn)
     digits = 3 if high < 0.1 else 2
-    for down, task in enumerate(tasks):
-        for across, other in enumerate(tasks):
-            if other == task:
-                axes.text(across, down, "–", ha="center", va="center", color=colour("muted"))
-                continue
-            distance = apart[task, other]
-            strength = 0.05 + 0.85 * (1.0 if high == low else (high - distance) / (high - low)) ** 1.5
-            place = across - 0.485, down - 0.47
-            cell = axes.add_patch(Rectangle(place, 0.97, 0.94, color=colour("heat"), alpha=strength, linewidth=0))
-            tip(cell, f"{task} and {other}: {words.real(distance, 3)}")
-            won = (task, other) in framed
-            if written:
-                axes.text(across, down, words.real(distance, digits), ha="center", va="center", fontsize=10.5,
-                          color=colour("surface" if strength > 0.75 else "ink"),
-                          weight="bold" if won else "normal")  # fmt: skip
-            if won:
-                axes.add_patch(Rectangle(place, 0.97, 0.94, fill=False, edgecolor=colour("ink"), linewidth=1.8,
-                                         zorder=3))  # fmt: skip
+    pairs = [(across, down, task, other) for down, task in enumerate(tasks) for across, other in enumerate(tasks)
+             if other != task]  # fmt: skip
+    strengths = [0.05 + 0.85 * (1.0 if high == low else (high - apart[task, other]) / (high - low)) ** 1.5
+                 for _, _, task, other in pairs]  # fmt: skip
+    boxes(axes, [(across - 0.485, down - 0.47, 0.97, 0.94) for across, down, _, _ in pairs],
+          [Mark(f"{task} and {other}: {words.real(apart[task, other], 3)}", task=task) for _, _, task, other in pairs],
+          [colour("heat")] * len(pairs), strengths)  # fmt: skip
+    for place in range(len(tasks)):
+        axes.text(place, place, "–", ha="center", va="center", color=colour("muted"))
+    for (across, down, task, other), strength in zip(pairs, strengths, strict=True):
+        won = (task, other) in framed
+        if written:
+            axes.text(across, down, words.real(apart[task, other], digits), ha="center", va="center", fontsize=10.5,
+                      color=colour("surface" if strength > 0.75 else "ink"),
+                      weight="bold" if won else "normal")  # fmt: skip
+        if won:
+            axes.add_patch(Rectangle((across - 0.485, down - 0.47), 0.97, 0.94, fill=False, edgecolor=colour("ink"),
+                                     linewidth=1.8, zorder=3))  # fmt: skip

@@ -11,16 +11,32 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from sweeps.report import words
 from sweeps.report.evidence import stage_of
-from sweeps.report.figures import WIDE, by_strategy
-from sweeps.report.ink import PIXELS_PER_INCH, colour, drawing, frame, strategy_colour, strategy_order, svg, tip
+from sweeps.report.figures import WIDE, by_strategy, slug
+from sweeps.report.ink import (
+    PIXELS_PER_INCH,
+    boxes,
+    colour,
+    dots,
+    drawing,
+    frame,
+    strategy_colour,
+    strategy_order,
+    strokes,
+    svg,
+    ticks,
+    tip,
+    tip_labels,
+)  # fmt: skip
 from sweeps.report.labels import fit, place, short_names, width
+from sweeps.report.markup import Mark
 from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
+GRID, AGAIN = ("grid", "rung"), ("confirm", "final", "head")  # origins of runs: what is tried first, what judges
 _STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
            "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
-           "finetune": "s-other-3", "search": "s-other-4", "confirm": "s-other-5", "final": "s-other-5",
-           "export": "s-other-1"}  # fmt: skip
+           "finetune": "s-other-3", "rung": "s-other-3", "search": "s-other-4", "confirm": "s-other-5",
+           "head": "s-linear", "final": "s-other-5", "export": "s-other-1"}  # fmt: skip
 _TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000, 36000, 86400)
 _PERCENT = FuncFormatter(lambda value, _: words.percent(value, 0))
 
@@ -57,7 +73,7 @@ def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[R
     def draw(axes: Axes, number: int) -> None:
         task = shown[number]
         tau = agreement.get(task)
-        _scatter_panel(axes, points[task], chosen.get(task, set()), short)
+        _scatter_panel(axes, task, points[task], chosen.get(task, set()), short)
         panel_title(axes, titles[task], "" if tau is None else f"τ {words.real(tau)}")
 
     key = [
@@ -69,22 +85,26 @@ def scatter(scores: Sequence[Row], accuracies: Sequence[Row], answer: Sequence[R
                  (f"{words.proxy(name)} score", "test accuracy"))  # fmt: skip
 
 
-def _scatter_panel(axes: Axes, points: Sequence[Point], picked: set[str], short: Mapping[str, str]) -> None:
+def _scatter_panel(axes: Axes, task: str, points: Sequence[Point], picked: set[str], short: Mapping[str, str]) -> None:
     best = max(points, key=lambda point: point.accuracy).model
     axes.margins(0.12, 0.14)
-    named = []
-    for x, y, model, low, high in sorted(points, key=lambda point: point.model in picked | {best}):
-        tint = colour("good" if model == best else "accent" if model in picked else "muted")
-        solid = model == best or model in picked
-        mark = axes.plot(x, y, "D" if model == best else "o", markersize=7 if solid else 6, markeredgewidth=1.2,
-                         markeredgecolor=tint, markerfacecolor=tint if solid else "none")[0]  # fmt: skip
-        if low is not None and high is not None:
-            axes.plot([low, high], [y, y], color=tint, linewidth=1, alpha=0.5, zorder=1)
-        tip(mark, f"{model}: score {words.real_within(x, low, high, 3)}, accuracy {words.percent(y)}")
-        if model == best and model in picked:
+    groups = {"muted": [point for point in points if point.model not in picked | {best}],
+              "accent": [point for point in points if point.model in picked - {best}],
+              "good": [point for point in points if point.model == best]}  # fmt: skip
+    for tint, group in groups.items():
+        ranged = [(low, high, y, model) for _, y, model, low, high in group if low is not None and high is not None]
+        strokes(axes, [((low, y), (high, y)) for low, high, y, _ in ranged],
+                [Mark("", model, task) for _, _, _, model in ranged],
+                color=colour(tint), linewidth=1, alpha=0.5, zorder=1)  # fmt: skip
+        marks = [Mark(f"{point.model} on {task}: score {words.real_within(point.score, point.low, point.high, 3)}, "
+                      f"accuracy {words.percent(point.accuracy)}", point.model, task) for point in group]  # fmt: skip
+        dots(axes, [point[:2] for point in group], marks, "D" if tint == "good" else "o", markeredgewidth=1.2,
+             markersize=6 if tint == "muted" else 7, markeredgecolor=colour(tint),
+             markerfacecolor="none" if tint == "muted" else colour(tint))  # fmt: skip
+    named = [(x, y, short[model], colour(tint)) for tint in ("accent", "good") for x, y, model, _, _ in groups[tint]]
+    for x, y, model, _, _ in groups["good"]:
+        if model in picked:
             axes.plot(x, y, "o", markersize=13, markerfacecolor="none", markeredgecolor=colour("accent"))
-        if solid:
-            named.append((x, y, short[model], tint))
     axes.yaxis.set_major_formatter(_PERCENT)
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -132,17 +152,21 @@ def _search_panel(axes: Axes, runs: Sequence[Row], chosen: float | None) -> None
     known = [run["val_accuracy"] for run in runs if run["val_accuracy"] is not None]
     floor = min(known, default=0.0)
     low, high = floor - 0.12 * max(0.02, max(known, default=1.0) - floor), max(known, default=1.0)
+    looks: dict[tuple[str, str, bool], list[Row]] = {}
     for run in runs:
         alive, origin = run["val_accuracy"] is not None, run["origin"]
-        tint = colour(
-            "bad" if not alive else {"grid": "muted", "confirm": "good", "final": "good"}.get(origin, "accent")
-        )
-        shape = "x" if not alive else {"grid": "s", "confirm": "D", "final": "D"}.get(origin, "o")
-        hollow = alive and (origin == "grid" or run["status"] == "stopped")
-        mark = axes.plot(run["learning_rate"], run["val_accuracy"] if alive else low, shape, color=tint, markersize=6,
-                         markeredgewidth=1.3, markerfacecolor="none" if hollow else tint)[0]  # fmt: skip
-        state = words.percent(run["val_accuracy"]) if alive else "diverged"
-        tip(mark, f"{origin}, learning rate {words.rate(run['learning_rate'])}: {state}")
+        tint = "bad" if not alive else "muted" if origin in GRID else "good" if origin in AGAIN else "accent"
+        shape = "x" if not alive else "s" if origin in GRID else "D" if origin in AGAIN else "o"
+        hollow = alive and (origin in GRID or run["status"] == "stopped")
+        looks.setdefault((tint, shape, hollow), []).append(run)
+    for (tint, shape, hollow), group in looks.items():
+        known_or_low = [low if run["val_accuracy"] is None else run["val_accuracy"] for run in group]
+        marks = [Mark(f"{run['origin']}, learning rate {words.rate(run['learning_rate'])}: "
+                      + ("diverged" if run["val_accuracy"] is None else words.percent(run["val_accuracy"])),
+                      run["model"], run["task"]) for run in group]  # fmt: skip
+        dots(axes, [(run["learning_rate"], y) for run, y in zip(group, known_or_low, strict=True)], marks, shape,
+             color=colour(tint), markersize=6, markeredgewidth=1.3,
+             markerfacecolor="none" if hollow else colour(tint))  # fmt: skip
     if chosen is not None:
         axes.axvline(chosen, color=colour("good"), linewidth=1.2, linestyle=":", zorder=0)
     axes.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
@@ -190,11 +214,8 @@ def grid(panels: int, draw: Callable[[Axes, int], None], key: Sequence[Line2D | 
             up = bottom + (rows - 1 - row) * (high + below)
             spot = ((left + column * (across + aside)) / WIDE, up / total, across / WIDE, high / total)
             axes = figure.add_axes(spot)
-            axes.tick_params(labelsize=9.5)
-            axes.grid(visible=True)
             draw(axes, number)
-            axes.set_xlabel(sides[0] if number + columns >= panels else "", fontsize=10)
-            axes.set_ylabel(sides[1] if column == 0 else "", fontsize=10)
+            ticks(axes, 9.5, (sides[0] if number + columns >= panels else "", sides[1] if column == 0 else ""))
         if key:
             figure.legend(handles=key, loc="upper left", bbox_to_anchor=((left - 6) / WIDE, 1.0), ncols=len(key),
                           borderaxespad=0, borderpad=0.2, columnspacing=1.6, handletextpad=0.4)  # fmt: skip
@@ -220,24 +241,33 @@ def cost_by_model(jobs: Sequence[Row], models: Sequence[str]) -> str:
     with drawing(WIDE, total) as figure:
         spot = (left / WIDE, bottom / total, (WIDE - left - 110) / WIDE, step * len(names) / total)
         axes = figure.add_axes(spot)
-        for level, name in enumerate(names):
-            start = 0.0
-            for kind in kinds:
-                took = seconds[name].get(kind, 0.0)
-                bar = axes.barh(level, took, 0.72, left=start, color=colour(_STAGES.get(kind, "muted")))[0]
-                tip(bar, f"{name}, {kind}: {words.duration(took)}")
-                start += took
-            axes.annotate(words.duration(start), (start, level), (6, 0), textcoords="offset points", va="center",
-                          fontsize=10.5)  # fmt: skip
+        _cost_bars(axes, [seconds[name] for name in names], names, kinds)
         axes.set_yticks(range(len(names)), [fit(name, left - 16, 10.5) for name in names])
         axes.tick_params(axis="y", labelcolor=colour("ink"))
+        tip_labels(axes, [Mark("", name) for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
-        _time_axis(axes, max(sum(spent.values()) for spent in seconds.values()))
+        longest = max(sum(spent.values()) for spent in seconds.values())
+        axes.set_xlim(0, 1.05 * longest)
+        _time_axis(axes, longest)
         frame(axes, "x")
         handles = [Patch(color=colour(_STAGES.get(kind, "muted")), label=kind) for kind in kinds]
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=((left - 8) / WIDE, 1.0), ncols=len(kinds),
                       borderaxespad=0, borderpad=0.2, handlelength=1, handleheight=0.9)  # fmt: skip
         return svg(figure, "cost", "Seconds by model and kind of job.")
+
+
+def _cost_bars(axes: Axes, spent: Sequence[Mapping[str, float]], names: Sequence[str], kinds: Sequence[str]) -> None:
+    places, marks, tints = [], [], []
+    for level, (name, times) in enumerate(zip(names, spent, strict=True)):
+        start = 0.0
+        for kind in (kind for kind in kinds if times.get(kind)):
+            places.append((start, level - 0.36, times[kind], 0.72))
+            marks.append(Mark(f"{name}, {kind}: {words.duration(times[kind])}", name))
+            tints.append(colour(_STAGES.get(kind, "muted")))
+            start += times[kind]
+        axes.annotate(words.duration(start), (start, level), (6, 0), textcoords="offset points", va="center",
+                      fontsize=10.5)  # fmt: skip
+    boxes(axes, places, marks, tints)
 
 
 def regret_against_cost(rows: Sequence[Row], regret: Sequence[Row], pool: str) -> str:
@@ -252,7 +282,7 @@ def regret_against_cost(rows: Sequence[Row], regret: Sequence[Row], pool: str) -
         _strategy_lines(figure, axes, known, "cost")
         axes.set_xlim(0, 1.1 * max(row["cost"] for row in known))
         _time_axis(axes, axes.get_xlim()[1])
-        return svg(figure, "regret-cost", "Mean relative regret against cost, by strategy.")
+        return svg(figure, f"regret-cost-{slug(pool)}", "Mean relative regret against cost, by strategy.")
 
 
 def regret_by_budget(rows: Sequence[Row], pool: str) -> str:
@@ -266,7 +296,7 @@ def regret_by_budget(rows: Sequence[Row], pool: str) -> str:
         _strategy_lines(figure, axes, known, "budget")
         axes.set_xticks(budgets)
         axes.margins(x=0.1)
-        return svg(figure, "regret-budget", "Mean relative regret by budget, by strategy.")
+        return svg(figure, f"regret-budget-{slug(pool)}", "Mean relative regret by budget, by strategy.")
 
 
 def _time_axis(axes: Axes, longest: float) -> None:
@@ -301,11 +331,12 @@ def _strategy_lines(figure: Figure, axes: Axes, rows: Sequence[Row], across: str
     for place_in_order, name in enumerate(order):
         tint, group = strategy_colour(name, order), groups[name]
         xs, ys = [row[across] for row in group], [row["mean_relative_regret"] for row in group]
-        axes.plot(xs, ys, "-", color=tint, linewidth=1.6)
-        for x, y, row in zip(xs, ys, group, strict=True):
-            mark = axes.plot(x, y, "o", color=tint, markersize=max(4, 12.5 - 1.5 * place_in_order), clip_on=False)[0]
-            bounds = words.within(y, row["low"], row["high"])
-            tip(mark, f"{words.strategy(name)}, {words.count(row['budget'], 'model')} fine-tuned: {bounds}")
+        tip(axes.plot(xs, ys, "-", color=tint, linewidth=1.6)[0], Mark("", strategy=words.strategy(name)))
+        marks = [Mark(f"{words.strategy(name)}, {words.count(row['budget'], 'model')} fine-tuned: "
+                      f"{words.within(row['mean_relative_regret'], row['low'], row['high'])}",
+                      strategy=words.strategy(name), budget=row["budget"]) for row in group]  # fmt: skip
+        dots(axes, list(zip(xs, ys, strict=True)), marks, "o", color=tint, clip_on=False,
+             markersize=max(4, 12.5 - 1.5 * place_in_order))  # fmt: skip
     values = [row["mean_relative_regret"] for row in rows]
     low, high = min(0.0, *values), max(0.05, *values)
     axes.set_ylim(low - 0.06 * (high - low), high + 0.08 * (high - low))

@@ -1,6 +1,8 @@
 """The sections of the page: what each shows, and what it says when there is nothing to show. Knows no HTML."""
 
+import re
 from collections.abc import Sequence
+from html import unescape
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -14,12 +16,29 @@ from sweeps.types import Row
 MOST_PROXIES = 4  # drawn; all are in the table
 
 
+_LABEL = re.compile(r'aria-label="([^"]*)"')
+
+
+class Picture(NamedTuple):
+    """An SVG element of ours, whose texts were escaped when it was drawn, and the pool that it is about."""
+
+    svg: Markup
+    pool: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it shows, in words."""
+        found = _LABEL.search(self.svg)
+        return unescape(found[1]) if found else ""
+
+
 class Folded(NamedTuple):
-    """A picture that is shown when asked for."""
+    """Pictures that are shown when asked for."""
 
     title: str
-    picture: Markup
+    pictures: Sequence[Picture]
     open: bool = False
+    pool: str = ""
 
 
 class Section(NamedTuple):
@@ -33,8 +52,8 @@ class Section(NamedTuple):
     title: str
     lead: str = ""
     missing: str = ""
-    pictures: Sequence[Markup] = ()
-    narrow: Sequence[Markup] = ()
+    pictures: Sequence[Picture] = ()
+    narrow: Sequence[Picture] = ()
     paired: bool = False
     below: Table | None = None
     folded: Sequence[Folded] = ()
@@ -62,13 +81,15 @@ def sections(
     ]  # fmt: skip
 
 
-def markup(svg: str) -> Markup:
-    """A picture of ours: its texts were escaped when it was drawn."""
-    return Markup(svg)
+def pictures(*svgs: str, pool: str = "") -> list[Picture]:
+    """Those that there was something to draw for."""
+    return [Picture(Markup(svg), pool) for svg in svgs if svg]
 
 
-def _pictures(*svgs: str) -> list[Markup]:
-    return [markup(svg) for svg in svgs if svg]
+def _unplanned(evidence: Evidence, key: str, title: str, kind: str, said: tuple[str, str]) -> Section:
+    """A section of a part that a sweep may leave out: what to say while it waits for its jobs, and without any."""
+    planned = any(row["kind"] == kind for row in evidence.plan)
+    return Section(key, title, missing=said[0] if planned else f"This sweep {said[1]}.")
 
 
 def _picks(answer: Sequence[Row]) -> Section:
@@ -85,10 +106,13 @@ def _strategies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     lead = ("Relative regret is the share of the remaining error that a perfect search over the pool would have "
             "removed: 0% means the best model was among those fine-tuned. Intervals are bootstrap intervals; with few "
             "repeats and tasks read them as a lower bound on the uncertainty.")  # fmt: skip
-    pictures = _pictures(panels.regret_by_budget(rows["strategies"], first),
-                         panels.regret_against_cost(rows["strategies"], rows["regret"], first))  # fmt: skip
-    return Section("strategies", "How much do the strategies lose?", lead, pictures=pictures, paired=len(pictures) > 1,
-                   table=tables.strategies(rows["strategies"], first),
+    drawn = {pool: pictures(panels.regret_by_budget(rows["strategies"], pool),
+                            panels.regret_against_cost(rows["strategies"], rows["regret"], pool), pool=pool)
+             for pool in pools}  # fmt: skip
+    return Section("strategies", "How much do the strategies lose?", lead, pictures=drawn[first],
+                   paired=len(drawn[first]) > 1, table=tables.strategies(rows["strategies"], first),
+                   folded=[Folded(f"Pool {pool}, by budget and by cost", drawn[pool], pool=pool)
+                           for pool in pools if pool != first and drawn[pool]],
                    more=[tables.strategies(rows["strategies"], pool) for pool in pools if pool != first])  # fmt: skip
 
 
@@ -111,9 +135,9 @@ def _regret(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     sizes = {row["pool"]: row["models"] for row in sorted(rows["regret"], key=lambda row: row["models"])}
     lead = (f"Pool {first}, up to {words.count(sizes[first], 'model')}. Lower is better, a dot on the axis is zero, "
             "thin lines are bootstrap intervals over repeats.")  # fmt: skip
-    folded = [Folded(f"pool {pool}, up to {words.count(sizes[pool], 'model')}", markup(svg))
+    folded = [Folded(f"Pool {pool}, up to {words.count(sizes[pool], 'model')}", pictures(svg, pool=pool), pool=pool)
               for pool, svg in drawn.items() if svg and pool != first]  # fmt: skip
-    return Section("regret", "Regret on every task", lead, pictures=_pictures(drawn[first]), folded=folded)
+    return Section("regret", "Regret on every task", lead, pictures=pictures(drawn[first], pool=first), folded=folded)
 
 
 def _duels(rows: dict[str, list[Row]]) -> Section:
@@ -125,8 +149,8 @@ def _duels(rows: dict[str, list[Row]]) -> Section:
     lead = (f"Pool {first}. Every strategy against the one that the answer follows, or with too small a budget for "
             "that one against the score it reads. Few tasks prove little: a p-value above 0.05 means that the "
             "difference may be luck.")  # fmt: skip
-    return Section("duels", title, lead, pictures=_pictures(study.duels(found, first)),
-                   narrow=_pictures(study.duels(found, first, figures.NARROW)),
+    return Section("duels", title, lead, pictures=pictures(study.duels(found, first), pool=first),
+                   narrow=pictures(study.duels(found, first, figures.NARROW), pool=first),
                    more=[tables.comparisons(found, pool) for pool in pools])  # fmt: skip
 
 
@@ -140,7 +164,7 @@ def _hits(rows: dict[str, list[Row]]) -> Section:
     first = _main_pool(pools)
     lead = (f"Pool {first}. A cell is the number of models that a strategy must fine-tune on a task; a range where its "
             "scores are tied, and chance decides.")  # fmt: skip
-    return Section("budgets", title, lead, pictures=_pictures(study.solved(rows["solved"], first)),
+    return Section("budgets", title, lead, pictures=pictures(study.solved(rows["solved"], first), pool=first),
                    below=tables.budgets(rows["budgets"], first),
                    more=[tables.budgets(rows["budgets"], pool) for pool in pools if pool != first])  # fmt: skip
 
@@ -151,26 +175,27 @@ def _proxies(evidence: Evidence, rows: dict[str, list[Row]], order: Sequence[Row
     pools = list(dict.fromkeys(row["pool"] for row in rows["proxies"]))
     first = _main_pool(pools) if pools else ""
     here = [row for row in trusted if row["pool"] == first]
-    pictures = [
+    scatters = [
         (name, svg) for name in _drawn(evidence, rows["answer"], here) if (svg := _scatter(evidence, rows, name))
     ]
     more = [tables.trust(trusted, pool) for pool in pools if pool != first]
     more += [tables.order(order, rows["answer"])] if order else []
     more += [tables.correlations(rows["correlations"])] if rows["correlations"] else []
-    if not (pictures or more or here):
+    if not (scatters or more or here):
         return Section("proxies", title, missing="Scores cannot be compared with accuracy yet, because no model is "
                        "fine-tuned." if evidence.scores else "No proxy has been scored yet.")  # fmt: skip
     lead = ("A proxy scores a model from one forward pass. Regret asks whether its best-scored model was worth "
             "fine-tuning; τ, the weighted rank correlation with accuracy, whether it orders all of them. Intervals "
             "resample tasks, fine-tuning repeats and, where possible, the examples behind the scores.")  # fmt: skip
-    folded = [Folded(f"{words.proxy(name)} against accuracy", markup(svg), number == 0)
-              for number, (name, svg) in enumerate(pictures)]  # fmt: skip
+    folded = [Folded(f"{words.proxy(name)} against accuracy", pictures(svg), number == 0)
+              for number, (name, svg) in enumerate(scatters)]  # fmt: skip
     dims = study.dimension(evidence.scores, evidence.models, evidence.task_names, evidence.pool)
     asides = {"Correlation against regret": study.correlation_and_regret(rows["correlations"]),
               "kNN score against feature dimension": dims}  # fmt: skip
-    folded += [Folded(caption, markup(drawn)) for caption, drawn in asides.items() if drawn]
-    return Section("proxies", title, lead, notes=words.trust(here), pictures=_pictures(forest(trusted, first)),
-                   narrow=_pictures(forest(trusted, first, figures.NARROW)), folded=folded, more=more,
+    folded += [Folded(caption, pictures(drawn)) for caption, drawn in asides.items() if drawn]
+    return Section("proxies", title, lead, notes=words.trust(here), folded=folded, more=more,
+                   pictures=pictures(forest(trusted, first), pool=first),
+                   narrow=pictures(forest(trusted, first, figures.NARROW), pool=first),
                    below=tables.trust(trusted, first) if here else None)  # fmt: skip
 
 
@@ -190,16 +215,16 @@ def _scatter(evidence: Evidence, rows: dict[str, list[Row]], name: str) -> str:
 def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     title, found = "How related are the tasks?", evidence.bounds
     if not found:
-        planned = any(row["kind"] == "bound" for row in evidence.plan)
-        return Section("bounds", title, missing="No bound has been computed yet." if planned
-                       else "This sweep computes no bounds: it has no [bound] section.")  # fmt: skip
+        return _unplanned(evidence, "bounds", title, "bound",
+                          ("No bound has been computed yet.",
+                           "computes no bounds: it has no [bound] section"))  # fmt: skip
     tuned = relatedness.tuned_taus(found, rows["accuracies"], evidence.task_names, evidence.pool)
     names = words.listing(dict.fromkeys(row["reference"] for row in found))
     lead = (f"An upper bound, in nats, on what a linear head on frozen features loses on a task, from the reference "
             f"{names}: its classes re-weighted and matched, its features moved. Lower is more related.")  # fmt: skip
     return Section("bounds", title, lead, notes=terms.said(found, tuned),
-                   pictures=_pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
-                   folded=[Folded(name, markup(svg)) for name, svg in {
+                   pictures=pictures(terms.bars(found, rows["accuracies"], evidence.task_names, evidence.pool)),
+                   folded=[Folded(name, pictures(svg)) for name, svg in {
                        "The terms over tau": terms.curves(found, evidence.task_names, evidence.pool),
                        "The terms in logits, at the aligned map": terms.bars(
                            found, rows["accuracies"], evidence.task_names, evidence.pool, "aligned"),
@@ -210,19 +235,18 @@ def _bounds(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
 def _layers(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     title, found = "Is the last layer enough?", rows["transfer"]
     if not found:
-        planned = any(row["kind"] == "head2toe" for row in evidence.plan)
-        return Section("layers", title, missing="No selection of layers has finished yet." if planned
-                       else "This sweep selects no layers: it has no [head2toe] section.")  # fmt: skip
+        return _unplanned(evidence, "layers", title, "head2toe", ("No selection of layers has finished yet.",
+                          "selects no layers: it has no [head2toe] section"))  # fmt: skip
     lead = "Head2Toe: a linear head on selected features of all layers, beside one on the last layer and fine-tuning."
     shares = transfer.layers([row for row in evidence.head2toe if row["model"] in evidence.pool], evidence.task_names)
     return Section("layers", title, lead, notes=transfer.said(found),
-                   table=transfer.summary(found), pictures=_pictures(transfer.gains(found, evidence.task_names)),
-                   folded=[Folded("Which layers are kept", markup(shares))] if shares else [],
+                   table=transfer.summary(found), pictures=pictures(transfer.gains(found, evidence.task_names)),
+                   folded=[Folded("Which layers are kept", pictures(shares))] if shares else [],
                    more=[transfer.table(found, evidence.task_names)])  # fmt: skip
 
 
 def _accuracies(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
-    drawn = _pictures(*(
+    drawn = pictures(*(
         figures.heat_map(rows["accuracies"], rows["answer"], evidence.model_names, tasks, name=f"heat-{title.lower()}")
         for title, tasks in evidence.parts.items()
     ))  # fmt: skip
@@ -245,13 +269,12 @@ def _no_accuracy(evidence: Evidence) -> str:
 def _neighbours(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     title, near = "Which tasks are alike?", rows["neighbours"]
     if not near:
-        planned = any(row["kind"] == "task2vec" for row in evidence.plan)
-        return Section("neighbours", title, missing="No two tasks are embedded yet." if planned
-                       else "This sweep embeds no tasks: it has no [task2vec] section.")  # fmt: skip
+        return _unplanned(evidence, "neighbours", title, "task2vec", ("No two tasks are embedded yet.",
+                          "embeds no tasks: it has no [task2vec] section"))  # fmt: skip
     followed = neighbours.follow(near, rows["accuracies"], evidence.pool)
     return Section("neighbours", title, neighbours.lead(evidence.embeddings), notes=neighbours.said(followed),
-                   pictures=_pictures(*neighbours.heat_maps(near)),
-                   narrow=_pictures(*neighbours.heat_maps(near, figures.NARROW)),
+                   pictures=pictures(*neighbours.heat_maps(near)),
+                   narrow=pictures(*neighbours.heat_maps(near, figures.NARROW)),
                    below=neighbours.table(followed))  # fmt: skip
 
 
@@ -259,14 +282,13 @@ def _searches(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     svg, left_out = panels.searches(evidence.runs, rows["answer"], evidence.task_names)
     title = "Learning-rate searches"
     if not svg:
-        planned = any(row["kind"] == "search" for row in evidence.plan)
-        return Section("searches", title, missing="No search has finished yet." if planned
-                       else "This sweep searches no learning rates beyond its grid.")  # fmt: skip
+        return _unplanned(evidence, "searches", title, "search", ("No search has finished yet.",
+                          "searches no learning rates beyond its grid"))  # fmt: skip
     lead = ("Each panel is one searched model on one task. A searched rate is only used for an answer when repeats "
             "confirm it.")  # fmt: skip
     if left_out:
         lead += f" {words.count(left_out, 'further search', 'further searches')} are in the runs table."
-    return Section("searches", title, lead, pictures=_pictures(svg))
+    return Section("searches", title, lead, pictures=pictures(svg))
 
 
 def _cost(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
@@ -274,7 +296,7 @@ def _cost(evidence: Evidence, rows: dict[str, list[Row]]) -> Section:
     if not svg:
         return Section("cost", "Cost", missing="No job has finished yet, so nothing has cost anything.")
     lead = "Time of every job, summed over workers; the device is under provenance."
-    return Section("cost", "Cost", lead, pictures=_pictures(svg), table=tables.jobs(evidence))
+    return Section("cost", "Cost", lead, pictures=pictures(svg), table=tables.jobs(evidence))
 
 
 def _failures(evidence: Evidence) -> Section:

@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.report import words
 from sweeps.report.figures import WIDE, by_strategy
-from sweeps.report.ink import colour, drawing, frame, strategy_colour, strategy_order, svg, tip
+from sweeps.report.ink import colour, dots, drawing, frame, strategy_colour, strategy_order, strokes, svg, tip
 from sweeps.report.labels import fit, short_names, width
+from sweeps.report.markup import Mark
 from sweeps.report.panels import Point, grid, panel_title, strategy_key
 from sweeps.types import Row
 from taskrel.correlation import correlation
@@ -36,14 +37,16 @@ def solved(rows: Sequence[Row], pool: str) -> str:
         groups = by_strategy(shown)
         for place, name in enumerate(order):
             tint, group = strategy_colour(name, order), groups[name]
-            axes.plot([row["budget"] for row in group], [row["expected"] for row in group], color=tint,
-                      linewidth=3.4 - 2 * place / max(1, len(order) - 1),
-                      linestyle="-" if name != "random" else (0, (3, 3)))  # fmt: skip
-            for row in group:
-                mark = axes.plot(row["budget"], row["expected"], "o", color=tint, markersize=4, clip_on=False)[0]
-                tip(mark, f"{words.strategy(name)}: the best of the pool is among the first "
+            line = axes.plot([row["budget"] for row in group], [row["expected"] for row in group], color=tint,
+                             linewidth=3.4 - 2 * place / max(1, len(order) - 1),
+                             linestyle="-" if name != "random" else (0, (3, 3)))[0]  # fmt: skip
+            tip(line, Mark("", strategy=words.strategy(name)))
+            marks = [Mark(f"{words.strategy(name)}: the best of the pool is among the first "
                           f"{words.count(row['budget'], 'model')} on {words.percent(row['expected'], 0)} of "
-                          f"{words.count(row['tasks'], 'task')}")  # fmt: skip
+                          f"{words.count(row['tasks'], 'task')}", strategy=words.strategy(name), budget=row["budget"])
+                     for row in group]  # fmt: skip
+            dots(axes, [(row["budget"], row["expected"]) for row in group], marks, "o", color=tint, markersize=4,
+                 clip_on=False)  # fmt: skip
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlim(0.8, most + 0.2)
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -80,24 +83,27 @@ def duels(rows: Sequence[Row], pool: str, wide: int = WIDE) -> str:
             up -= foot
         figure.legend(handles=_duel_key(), loc="upper left", bbox_to_anchor=(8 / wide, 1.0), ncols=2, borderaxespad=0,
                       borderpad=0.2, handletextpad=0.4, columnspacing=1.4)  # fmt: skip
-        return svg(figure, f"duels{wide}", "Difference of relative regret to the answer's strategy, by task.")
+        return svg(figure, f"duels-{wide}", "Difference of relative regret to the answer's strategy, by task.")
 
 
 def _duel(axes: Axes, rows: Sequence[Row], reach: tuple[float, float]) -> None:
-    for level, row in enumerate(rows):
-        better = row["difference"] < 0
-        tint = colour("good" if better else "bad" if row["difference"] > 0 else "muted")
-        for task, value in zip(row["on"], row["differences"], strict=True):
-            mark = axes.plot(value, level, "o", markerfacecolor="none", markeredgecolor=colour("muted"), markersize=5)[
-                0
-            ]
-            tip(mark, f"{words.strategy(row['strategy'])} on {task}: {words.points(value)} points")
-        if row["low"] is not None and row["high"] is not None:
-            axes.plot([row["low"], row["high"]], [level, level], color=tint, linewidth=2, alpha=0.6)
-        mark = axes.plot(row["difference"], level, "D", color=tint, markersize=7)[0]
-        tip(mark, f"{words.strategy(row['strategy'])}, mean over {words.count(row['tasks'], 'task')}: "
-                  f"{words.points(row['difference'])} {words.interval(row['low'], row['high'])} points, "
-                  f"p = {words.real(row['p_value'])}")  # fmt: skip
+    found = [(value, level, task, row) for level, row in enumerate(rows)
+             for task, value in zip(row["on"], row["differences"], strict=True)]  # fmt: skip
+    dots(axes, [place[:2] for place in found],
+         [Mark(f"{words.strategy(row['strategy'])} on {task}: {words.points(value)} points", task=task,
+               strategy=words.strategy(row["strategy"]), budget=row["budget"]) for value, _, task, row in found],
+         "o", markerfacecolor="none", markeredgecolor=colour("muted"), markersize=5)  # fmt: skip
+    for tint, sign in (("good", -1), ("bad", 1), ("muted", 0)):
+        here = [(level, row) for level, row in enumerate(rows) if np.sign(row["difference"]) == sign]
+        ranged = [(level, row) for level, row in here if row["low"] is not None and row["high"] is not None]
+        strokes(axes, [((row["low"], level), (row["high"], level)) for level, row in ranged],
+                [Mark("", strategy=words.strategy(row["strategy"]), budget=row["budget"]) for _, row in ranged],
+                color=colour(tint), linewidth=2, alpha=0.6)  # fmt: skip
+        marks = [Mark(f"{words.strategy(row['strategy'])}, mean over {words.count(row['tasks'], 'task')}: "
+                      f"{words.points(row['difference'])} {words.interval(row['low'], row['high'])} points, "
+                      f"p = {words.real(row['p_value'])}", strategy=words.strategy(row["strategy"]),
+                      budget=row["budget"]) for _, row in here]  # fmt: skip
+        dots(axes, [(row["difference"], level) for level, row in here], marks, "D", color=colour(tint), markersize=7)
     axes.axvline(0, color=colour("ink"), linewidth=1)
     room = 0.03 * (reach[1] - reach[0])
     axes.set_xlim(reach[0] - room, reach[1] + room)
@@ -124,13 +130,14 @@ def correlation_and_regret(rows: Sequence[Row]) -> str:
         return ""
     with drawing(WIDE // 2, 350) as figure:
         axes = figure.add_axes((58 / (WIDE // 2), 48 / 350, (WIDE // 2 - 76) / (WIDE // 2), (350 - 92) / 350))
-        for row in points:
-            odd = misleads(row)
-            mark = axes.plot(row["weighted_tau"], row["relative_regret"], "o", markersize=5 if odd else 4,
-                             color=colour("bad" if odd else "muted"), alpha=0.9 if odd else 0.5, markeredgewidth=0,
-                             clip_on=False)[0]  # fmt: skip
-            tip(mark, f"{words.proxy(row['proxy'])} on {row['task']}: τ {words.real(row['weighted_tau'])}, "
-                      f"relative regret {words.percent(row['relative_regret'])}")  # fmt: skip
+        for odd in (False, True):
+            here = [row for row in points if misleads(row) == odd]
+            marks = [Mark(f"{words.proxy(row['proxy'])} on {row['task']}: τ {words.real(row['weighted_tau'])}, "
+                          f"relative regret {words.percent(row['relative_regret'])}", task=row["task"])
+                     for row in here]  # fmt: skip
+            dots(axes, [(row["weighted_tau"], row["relative_regret"]) for row in here], marks, "o", clip_on=False,
+                 markersize=5 if odd else 4, color=colour("bad" if odd else "muted"), alpha=0.9 if odd else 0.5,
+                 markeredgewidth=0)  # fmt: skip
         axes.set_ylim(-0.03, 1.03 * max(0.05, *(row["relative_regret"] for row in points)))
         axes.yaxis.set_major_formatter(_PERCENT)
         axes.set_xlabel("weighted τ of score and accuracy, one dot per proxy and task")
@@ -160,10 +167,10 @@ def dimension(scores: Sequence[Row], models: Sequence[Row], tasks: Sequence[str]
 
     def draw(axes: Axes, number: int) -> None:
         found = points[shown[number]]
-        for point in found:
-            mark = axes.plot(point.score, point.accuracy, "o", markersize=6, markerfacecolor="none",
-                             markeredgecolor=colour("accent"), markeredgewidth=1.2)[0]  # fmt: skip
-            tip(mark, f"{point.model}: {point.score:g} features, kNN {words.percent(point.accuracy)}")
+        marks = [Mark(f"{point.model}: {point.score:g} features, kNN {words.percent(point.accuracy)}", point.model,
+                      shown[number]) for point in found]  # fmt: skip
+        dots(axes, [point[:2] for point in found], marks, "o", markersize=6, markerfacecolor="none",
+             markeredgecolor=colour("accent"), markeredgewidth=1.2)  # fmt: skip
         agreed = correlation(np.array([point.score for point in found], dtype=np.float64),
                              np.array([point.accuracy for point in found]), "pearson").value  # fmt: skip
         panel_title(axes, titles[shown[number]], "" if agreed is None else f"r {words.real(agreed)}")

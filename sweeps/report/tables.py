@@ -7,6 +7,9 @@ from sweeps.report import words
 from sweeps.report.evidence import Evidence
 from sweeps.types import Row
 
+KINDS = {"task": "task", "strategy": "strategy", "budget": "budget", "model": "model", "picked model": "model",
+         "best model": "model", "best model there": "model", "best of the pool": "model"}  # fmt: skip
+
 
 class Column(NamedTuple):
     """A heading; numbers stand to the right; a hint explains what the heading cannot."""
@@ -14,6 +17,11 @@ class Column(NamedTuple):
     title: str
     number: bool = False
     hint: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What the page links and filters the rows by, where the column names it."""
+        return KINDS.get(self.title, "")
 
 
 class Entry(NamedTuple):
@@ -25,11 +33,12 @@ class Entry(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A caption, headings, and rows of entries; the first entry of a row names it."""
+    """A caption, headings, and rows of entries, the first entry of a row names it; and the pool that it is about."""
 
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
+    pool: str = ""
 
 
 def _text(value: str | None, mark: str = "") -> Entry:
@@ -134,7 +143,7 @@ def strategies(rows: Sequence[Row], pool: str) -> Table:
         )
         for row in rows if row["pool"] == pool
     ]  # fmt: skip
-    return Table(f"Selection strategies in pool {pool}", columns, entries)
+    return Table(f"Selection strategies in pool {pool}", columns, entries, pool)
 
 
 def comparisons(rows: Sequence[Row], pool: str) -> Table:
@@ -157,7 +166,7 @@ def comparisons(rows: Sequence[Row], pool: str) -> Table:
         )
         for row in rows if row["pool"] == pool
     ]  # fmt: skip
-    return Table(f"Strategies compared task by task in pool {pool}", columns, entries)
+    return Table(f"Strategies compared task by task in pool {pool}", columns, entries, pool)
 
 
 def budgets(rows: Sequence[Row], pool: str) -> Table:
@@ -170,7 +179,7 @@ def budgets(rows: Sequence[Row], pool: str) -> Table:
         [_text(task), *(_span(cells.get((task, name))) for name in names)]
         for task in dict.fromkeys(row["task"] for row in here)
     ]
-    return Table(f"Models to fine-tune until the best of pool {pool} is among them", columns, entries)
+    return Table(f"Models to fine-tune until the best of pool {pool} is among them", columns, entries, pool)
 
 
 def _span(row: Row | None) -> Entry:
@@ -202,7 +211,7 @@ def trust(rows: Sequence[Row], pool: str) -> Table:
         )
         for row in rows if row["pool"] == pool
     ]  # fmt: skip
-    return Table(f"Every proxy, combined and static score in pool {pool}", columns, entries)
+    return Table(f"Every proxy, combined and static score in pool {pool}", columns, entries, pool)
 
 
 def _relative(row: Row, column: str, mark: str = "") -> Entry:

@@ -12,8 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sweeps.report import words
-from sweeps.report.ink import colour, tip
+from sweeps.report.ink import boxes, colour, dots
 from sweeps.report.labels import short_names
+from sweeps.report.markup import Mark
 from sweeps.report.panels import grid, panel_title
 from sweeps.report.tables import Column, Entry, Table
 from sweeps.settings import BOUND_TAUS
@@ -42,15 +43,20 @@ def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str],
         here = sorted((row for row in rows if row["task"] == task), key=lambda row: row["total"])[:MOST_BARS]
         best = max((row["model"] for row in here if (task, row["model"]) in reached),
                    key=lambda model: reached[task, model], default=None)  # fmt: skip
+        places, marks, tints = [], [], []
         for place, row in enumerate(here):
             start = 0.0
             for term, (label, tint) in TERMS.items():
-                bar = axes.bar(place, row[term], 0.78, bottom=start, color=colour(tint))[0]
-                tip(bar, f"{row['model']}, {label}: {words.real(row[term])} of {words.real(row['total'])} nats")
+                places.append((place - 0.39, start, 0.78, row[term]))
+                tints.append(colour(tint))
+                marks.append(Mark(f"{row['model']}, {label}: {words.real(row[term])} of {words.real(row['total'])} "
+                                  "nats", row["model"], task))  # fmt: skip
                 start += row[term]
             if row["model"] == best:
                 axes.annotate("◆", (place, start), (0, 3), textcoords="offset points", ha="center", fontsize=9,
                               color=colour("good"))  # fmt: skip
+        boxes(axes, places, marks, tints)
+        axes.set_xlim(-0.9, len(here) - 0.1)
         axes.axhline(here[0]["trivial"], color=colour("bad"), linewidth=1.2, linestyle=(0, (4, 2)))
         axes.set_xticks([])
         axes.set_ylim(0, 1.12 * max(row["total"] for row in here))
@@ -77,6 +83,8 @@ def curves(bounds: Sequence[Row], tasks: Sequence[str], models: Sequence[str]) -
         here = [row for row in rows if row["task"] == shown[number] and row["tau"] > 0]
         taus = sorted({row["tau"] for row in here})
         axes.set_xscale("log")
+        trivial = here[0]["trivial"]
+        most = 3 * trivial
         lines = {**TERMS, "total": ("bound", "ink"), "held_out": ("bound, held out", "muted"),
                  "target_loss": ("loss that is bounded", "good")}  # fmt: skip
         for column, (label, tint) in lines.items():
@@ -85,12 +93,12 @@ def curves(bounds: Sequence[Row], tasks: Sequence[str], models: Sequence[str]) -
             axes.plot([tau for tau, _ in known], [value for _, value in known], color=colour(tint),
                       linewidth=2.2 if column == "total" else 1.4,
                       linestyle=(0, (3, 2)) if column == "held_out" else "-")  # fmt: skip
-            for tau, value in known:
-                mark = axes.plot(tau, value, "o", color=colour(tint), markersize=3.5)[0]
-                tip(mark, f"τ = {tau:g}, {label}: {words.real(value)} nats")
-        trivial = here[0]["trivial"]
+            marked = [(tau, value) for tau, value in known if value <= most]
+            marks = [Mark(f"τ = {tau:g}, {label}: {words.real(value)} nats", task=shown[number])
+                     for tau, value in marked]  # fmt: skip
+            dots(axes, marked, marks, "o", color=colour(tint), markersize=3.5)
         axes.axhline(trivial, color=colour("bad"), linewidth=1.2, linestyle=(0, (4, 2)))
-        axes.set_ylim(0, 3 * trivial)
+        axes.set_ylim(0, most)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(LogLocator(numticks=5))
         axes.xaxis.set_minor_locator(NullLocator())

@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sweeps.report import words
 from sweeps.report.cells import best_rate
-from sweeps.report.ink import colour, tip
+from sweeps.report.ink import colour, dots
 from sweeps.report.labels import short_names
+from sweeps.report.markup import Mark
 from sweeps.report.panels import grid, panel_title
 from sweeps.report.tables import Column, Entry, Table
 from sweeps.types import Row
@@ -198,15 +199,13 @@ def gains(rows: Sequence[Row], tasks: Sequence[str]) -> str:
     def draw(axes: Axes, number: int) -> None:
         task = shown[number]
         models = [model for one, model, method in cells if one == task and method == "linear"]
-        for model in models:
-            linear = cells[task, model, "linear"]
-            for method, shape, tint, fill in DRAWN:
-                reached = cells.get((task, model, method))
-                if reached is not None:
-                    mark = axes.plot(linear, reached - linear, shape, color=colour(tint), markersize=5.5,
-                                     markerfacecolor=colour(fill) if fill else "none")[0]  # fmt: skip
-                    text = f"{words.method(method)} {words.percent(reached)}"
-                    tip(mark, f"{model}: linear {words.percent(linear)}, {text}")
+        for method, shape, tint, fill in DRAWN:
+            found = [(model, cells[task, model, "linear"], cells[task, model, method]) for model in models
+                     if (task, model, method) in cells]  # fmt: skip
+            marks = [Mark(f"{model}: linear {words.percent(linear)}, {words.method(method)} {words.percent(reached)}",
+                          model, task) for model, linear, reached in found]  # fmt: skip
+            dots(axes, [(linear, reached - linear) for _, linear, reached in found], marks, shape, color=colour(tint),
+                 markersize=5.5, markerfacecolor=colour(fill) if fill else "none")  # fmt: skip
         axes.axhline(0, color=colour("ink"), linewidth=0.9)
         axes.margins(0.1, 0.14)
         axes.yaxis.set_major_formatter(_POINTS)
@@ -235,9 +234,9 @@ def layers(found: Sequence[Row], tasks: Sequence[str]) -> str:
             at = np.linspace(0, 1, len(row["shares"]))
             axes.plot(at, row["shares"], color=colour("faint"), linewidth=0.9)
             lines.append(np.interp(depths, at, row["shares"]))
-            for place, name, share in zip(at, row["layers"], row["shares"], strict=True):
-                mark = axes.plot(place, share, "o", color=colour("faint"), markersize=2)[0]
-                tip(mark, f"{row['model']}, {name}: {words.percent(share)} kept")
+            marks = [Mark(f"{row['model']}, {name}: {words.percent(share)} kept", row["model"], row["task"])
+                     for name, share in zip(row["layers"], row["shares"], strict=True)]  # fmt: skip
+            dots(axes, list(zip(at, row["shares"], strict=True)), marks, "o", color=colour("faint"), markersize=2)
         axes.plot(depths, np.mean(lines, axis=0), color=colour("accent"), linewidth=2.2)
         axes.set_xticks([0, 1], ["input", "output"])
         axes.yaxis.set_major_formatter(_PERCENT)

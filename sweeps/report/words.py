@@ -229,6 +229,17 @@ def answer(row: Row) -> list[Part]:
     return [*parts, Part("text", f" {bounds}" if bounds else ""), *_against_best(row), Part("text", ".")]
 
 
+def answers(rows: Sequence[Row]) -> str:
+    """The answers of many tasks in one sentence."""
+    known = [row for row in rows if row["regret"] is not None]
+    if not known:
+        return f"{count(len(rows), 'task')} {'has' if len(rows) == 1 else 'have'} an answer; no regret is known yet."
+    best = sum(row["regret"] <= 0 for row in known)
+    mean = sum(row["regret"] for row in known) / len(known)
+    return (f"On {best} of {count(len(known), 'task')} the answer is as good as the best of the pool; its mean regret "
+            f"is {points(mean)} points.")  # fmt: skip
+
+
 def _against_best(row: Row) -> list[Part]:
     if row["oracle"] is None or row["regret"] is None:
         return [Part("text", "; the regret is unknown, as the pool is not fully fine-tuned here")]

@@ -35,15 +35,24 @@ def text_cards() -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType(found)
 
 
-# Year of the paper whose design or objective an embedded model is a small copy of, by part of its name.
-_YEARS = {
-    "mobilenet_v1": 2017.3, "mobilenet_v2": 2018.0, "resnet_v1": 2015.9, "resnet_v2": 2016.2, "expert": 2020.7,
-    "rotation": 2018.2, "exemplar": 2014.5, "vae": 2013.9,
+# Year of the paper whose objective or design an embedded model is a small copy of, by the beginning of its tag and
+# of its architecture's name; the first that fits counts.
+_OBJECTIVES = {
+    "expert": 2020.7, "rotation": 2018.2, "exemplar": 2014.5, "patch_location": 2015.4, "jigsaw": 2016.2,
+    "semi_": 2019.3, "sup_rotation": 2019.3, "sup_exemplar": 2019.3, "vae": 2013.9, "wae_ukl": 2019.4, "wae": 2017.8,
+}  # fmt: skip
+_DESIGNS = {
+    "mini_mobilenet_v1": 2017.3, "mini_mobilenet_v2": 2018.0, "mini_resnet_v1": 2015.9, "mini_resnet_v2": 2016.2,
+    "mini_inception_v1": 2014.7, "mini_inception_v2": 2015.1, "mini_inception_v3": 2015.9,
+    "mini_inception_resnet_v2": 2016.1, "mini_nasnet": 2017.5, "mini_pnasnet": 2017.9, "mini_biggan": 2018.7,
 }  # fmt: skip
 
 
 def released(name: str) -> float | None:
     """Year in which the design of an embedded model was published: of its objective, where that is the newer part."""
-    objective = name.rpartition(".")[2].partition("_")[0]
-    design = next((year for part, year in _YEARS.items() if part in name.partition(".")[0]), None)
-    return _YEARS.get(objective, design)
+    architecture, _, tag = name.partition(".")
+    for years, part in ((_OBJECTIVES, tag), (_DESIGNS, architecture)):
+        found = next((year for beginning, year in years.items() if part.startswith(beginning)), None)
+        if found is not None:
+            return found
+    return None

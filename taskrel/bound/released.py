@@ -21,7 +21,7 @@ from taskrel.bound.maps import Affine, Joint
 from taskrel.bound.sample import Floats, Sample, Scale, sample
 from taskrel.bound.terms import evaluate
 from taskrel.bound.transport import EXACT_PAIRS
-from taskrel.types import BoundTerms, Probe
+from taskrel.types import BoundTerms, CannotScore, Probe
 
 Mode = Literal["LearnedAll", "LearnedA", "FixedAll"]
 
@@ -108,7 +108,7 @@ def as_released(
         target: (train, test) through the same.
         recipe: "rn18", "rn50", "clip", or settings of one's own.
         mode: "LearnedAll"; "LearnedA": labels by a random permutation, prior fixed; "FixedAll": nothing learned.
-        head: a classifier to use in place of their penalised one (on z-scored features).
+        head: a classifier to use in place of their penalised one (on z-scored features); see :func:`released_head`.
         steps, head_steps: fewer than the recipe's.
         seed: of everything random; they set none.
 
@@ -134,7 +134,7 @@ def as_released(
         raise ValueError(f"reference must have at least {t_train.classes} classes, got {r_train.classes}")
     began = time.perf_counter()
     if head is None:
-        head = penalised_head(r_train, plan, seed=seed)
+        head, _ = released_head(r_train, plan, seed=seed)
     trained = time.perf_counter()
     learned = _Transforms(r_train, t_train, head, plan, mode, seed)
     learned.run()
@@ -152,6 +152,9 @@ def _parts(train: Probe, test: Probe) -> tuple[Sample, Sample]:
 def penalised_head(reference: Sample, recipe: Recipe, *, seed: int = 0) -> Head:
     """Their reference classifier: SGD on the loss plus a penalty on gradients, wrt features, longer than tau.
 
+    Raises:
+        CannotScore: the descent diverged: over all examples, and labels at random, it ended above where it began.
+
     Source:
         spec 5.3. The gradient of a softmax loss is (p - e_y) W, so no second differentiation is needed.
     """
@@ -162,20 +165,47 @@ def penalised_head(reference: Sample, recipe: Recipe, *, seed: int = 0) -> Head:
     weights = ((torch.rand(k, d, generator=g) * 2 - 1) * width).to(device).requires_grad_()
     bias = ((torch.rand(k, generator=g) * 2 - 1) * width).to(device).requires_grad_()
     descent = torch.optim.SGD([weights, bias], recipe.head_rate, recipe.momentum, weight_decay=recipe.decay)
+    everywhere = torch.randint(k, (n,), generator=torch.Generator().manual_seed(seed)).to(device)
+    with torch.no_grad():
+        start = float(_penalised(z, ids, everywhere, weights, bias, recipe))
     for _ in range(recipe.head_steps):
         rows = torch.randint(n, (recipe.head_batch,), generator=g).to(device)
         other = torch.randint(k, (recipe.head_batch,), generator=g).to(device)
-        x, y = z[rows], ids[rows]
-        logits = x @ weights.T + bias
-        loss = torch.nn.functional.cross_entropy(logits, y)
-        probs = logits.softmax(dim=1)
-        for label in (y, other):
-            length = ((probs - torch.nn.functional.one_hot(label, k)) @ weights).norm(dim=1)
-            loss = loss + recipe.penalty * (length - recipe.tau).relu().square().mean()
+        loss = _penalised(z[rows], ids[rows], other, weights, bias, recipe)
         descent.zero_grad()
         loss.backward()
         descent.step()
+    with torch.no_grad():
+        end = float(_penalised(z, ids, everywhere, weights, bias, recipe))
+    if not end <= start:
+        raise CannotScore(f"the penalised classifier diverged at learning rate {recipe.head_rate:.3g}: its objective "
+                          f"went from {start:.3g} to {end:.3g}")  # fmt: skip
     return Head(weights.detach().double(), bias.detach().double())
+
+
+def _penalised(z: Tensor, ids: Tensor, other: Tensor, weights: Tensor, bias: Tensor, recipe: Recipe) -> Tensor:
+    """The cross-entropy and the two penalties, at the true labels and at `other`."""
+    logits = z @ weights.T + bias
+    loss, probs = torch.nn.functional.cross_entropy(logits, ids), logits.softmax(dim=1)
+    for label in (ids, other):
+        length = ((probs - torch.nn.functional.one_hot(label, len(weights))) @ weights).norm(dim=1)
+        loss = loss + recipe.penalty * (length - recipe.tau).relu().square().mean()
+    return loss
+
+
+def released_head(reference: Sample, recipe: Recipe, *, seed: int = 0) -> tuple[Head, float]:
+    """Their classifier and the learning rate it took: the recipe's, or a tenth of it where that diverges.
+
+    They use a tenth (1e-5) themselves for one of their targets, by hand.
+
+    Raises:
+        CannotScore: both diverge.
+    """
+    try:
+        return penalised_head(reference, recipe, seed=seed), recipe.head_rate
+    except CannotScore:
+        smaller = replace(recipe, head_rate=recipe.head_rate / 10)
+        return penalised_head(reference, smaller, seed=seed), smaller.head_rate
 
 
 class _Transforms:

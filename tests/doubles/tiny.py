@@ -117,3 +117,31 @@ def snug(train: int = 1000, look: int = 1000, num_classes: int = 5) -> nn.Module
     model = _Snug(train, look, num_classes)
     torch.set_rng_state(state)
     return model
+
+
+class _Dropping(Tiny):
+    """Draws random numbers in training."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(nn.functional.dropout(self.body(images).mean(dim=(2, 3)), 0.5, self.training))
+
+
+def dropping(width: int = 4, num_classes: int = 5) -> nn.Module:
+    """The body of ``build`` with dropout before the head."""
+    state = torch.get_rng_state()
+    torch.manual_seed(width)
+    model = _Dropping(width, num_classes, 0.0)
+    torch.set_rng_state(state)
+    return model
+
+
+class _Twisted(Tiny):
+    """Its logits are not linear in what enters the classifier."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images).tanh()
+
+
+def twisted(width: int = 4, num_classes: int = 5) -> nn.Module:
+    """A classifier with something behind it."""
+    return _Twisted(width, num_classes, 0.0)

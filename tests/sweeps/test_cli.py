@@ -80,8 +80,10 @@ def test_status_sql_export_report(out, tmp_path):
     assert call("export", "--out", str(out), "--csv", str(tmp_path / "csv")).exit_code == 0
     assert (tmp_path / "csv" / "regret.csv").read_text().startswith('"pool","task","strategy"')
     (out / "report.html").unlink()
-    assert call("report", "--out", str(out)).exit_code == 0
+    assert call("report", "--out", str(out), "--export", str(tmp_path / "paper")).exit_code == 0
     assert (out / "report.html").exists()
+    assert (tmp_path / "paper" / "figures" / "cost.pdf").exists()
+    assert (tmp_path / "paper" / "tables" / "the-answer-for-each-task.tex").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from sweeps.errors import ModelError
-from sweeps.jobs import early, embed, finetune, recipes, runs
+from sweeps.jobs import early, embed, finetune, recipes
 from sweeps.jobs.context import Context
 from sweeps.jobs.score import SAMPLES
 from sweeps.jobs.score import run as score
 from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_images
+from sweeps.tuning import evaluation_steps
 from sweeps.types import Job
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
@@ -167,9 +168,9 @@ def test_a_model_of_which_not_one_example_fits_is_one_line(context, task, args):
 
 
 def test_evaluation_steps_are_halvings():
-    assert runs.evaluation_steps(40, 3) == [10, 20, 40]
-    assert runs.evaluation_steps(2500, 4) == [312, 625, 1250, 2500]
-    assert runs.evaluation_steps(1, 5) == [1]
+    assert evaluation_steps(40, 3) == [10, 20, 40]
+    assert evaluation_steps(2500, 4) == [312, 625, 1250, 2500]
+    assert evaluation_steps(1, 5) == [1]
 
 
 def test_a_score_that_cannot_be_computed_is_null_with_its_reason(context, task):

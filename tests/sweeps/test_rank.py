@@ -25,13 +25,14 @@ from sweeps.tasks.repositories import columns_of
 from tests.conftest import ROOT, draw_folder
 
 runner = CliRunner(env={"COLUMNS": "140", "TERM": "dumb", "NO_COLOR": "1"})
-SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=6", "finetune.batch=8", "search.trials=1"]
+SMALL = ["embed.image_size=32", "embed.batch=16", "finetune.steps=6", "finetune.batch=8", "search.trials=1",
+         "final.head=false"]  # fmt: skip
 INLINE = How(executor="inline")
 PLACE = {"place", "model", "reason", "tied", "scores", "chance_first", "picked", "val_accuracy", "test_accuracy"}
 DOCUMENT = {"schema", "task", "strategy", "winner", "ranking", "within_a_point", "checkpoint", "report", "out",
             "seconds", "ran", "reused", "failures", "notes"}  # fmt: skip
-WINNER = {"model", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples", "repeats",
-          "licence"}  # fmt: skip
+WINNER = {"model", "method", "learning_rate", "val_accuracy", "test_accuracy", "low", "high", "right", "examples",
+          "repeats", "licence"}  # fmt: skip
 
 
 def call(*words):
@@ -69,7 +70,8 @@ def test_the_document_holds_what_its_page_says(ranked):
     winner = ranked["winner"]
     assert winner["low"] <= winner["test_accuracy"] == winner["right"] / winner["examples"] <= winner["high"]
     assert winner["examples"] == 18
-    assert len(winner["repeats"]) == 2
+    assert winner["method"] == "fine-tuned"
+    assert len(winner["repeats"]) == 1
     assert ranked["within_a_point"] == 1.0  # every model was fine-tuned
     assert ranked["ran"]["export"] == 1
     assert not any(ranked["reused"].values())
@@ -140,6 +142,23 @@ def test_changed_data_embeds_the_new_rows_only(ranked, place, tmp_path):
     for old, new in zip(answer.ranking, fresh.ranking, strict=True):
         assert old.model == new.model
         assert old.scores == pytest.approx(new.scores, rel=1e-3, abs=1e-4)  # 1e-6 of the features, through 5000 steps
+
+
+def test_a_new_proxy_and_a_new_model_add_their_own_jobs_alone(ranked, place, tmp_path):
+    out, zoo = tmp_path / "out", tmp_path / "zoo"
+    shutil.copytree(place / "out", out)
+    more = [*SMALL[:2], "proxies.ncc={}"]
+    answer = rank(place / "data", str(place / "zoo"), out=out, finetune=False, overrides=more, how=INLINE)
+    assert answer.ran == {"score": 2}
+    assert answer.reused["embed"] == 2
+    assert all("ncc" in each.scores for each in answer.ranking)
+    shutil.copytree(place / "zoo", zoo)
+    torch.manual_seed(7)
+    timm.models.save_for_hf(timm.create_model("test_vit", num_classes=7), zoo / "test_vit", safe_serialization=True)
+    wider = rank(place / "data", str(zoo), out=out, finetune=False, overrides=more, how=INLINE)
+    assert wider.ran == {"embed": 1, "score": len(answer.ranking[0].scores)}
+    before = {each.model: each.scores for each in answer.ranking}
+    assert before.items() <= {each.model: each.scores for each in wider.ranking}.items()
 
 
 def test_without_fine_tuning_it_ranks(ranked, place):

@@ -33,9 +33,10 @@ def by_hook(model, name, which, batch):
     return seen[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_embedded_model_has_taps_in_every_block(name):
-    model = timm.create_model(name, pretrained=True).eval()
+@pytest.mark.parametrize("name", sorted({name.split(".")[0] for name in NAMES}))
+def test_every_embedded_architecture_has_taps_in_every_block(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name, pretrained=False, num_classes=10).eval()
     taps = find_taps(model, images(32))
     assert len({tap.name for tap in taps}) == len(taps)
     found = " ".join(tap.name for tap in taps)

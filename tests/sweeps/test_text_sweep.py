@@ -14,10 +14,11 @@ from sweeps.jobs.context import Context
 from sweeps.jobs.recipes import AdamW, learning_rate_at
 from sweeps.plan import measurements
 from sweeps.run import plan, run
-from sweeps.settings import FineTune, ModelEntry, TaskEntry
+from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.store import Store
 from sweeps.tasks.registry import from_texts
 from sweeps.tasks.texts import split_of
+from sweeps.tuning import FineTune
 from sweeps.types import Job, Model
 from sweeps.zoo.registry import resolve_entry
 from taskrel.heads import batch_stream

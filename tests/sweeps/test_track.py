@@ -155,6 +155,16 @@ def test_neither_key_nor_host_nor_place_is_told(swept, online, monkeypatch):
     assert staged.num_rows == len(store.rows("jobs"))
 
 
+def assert_finished_by_the_next(store, config, online):
+    """What a whole mirror leaves now is what one leaves that never died."""
+    assert not track.publish(store, config, "online")
+    mended = held(online)[0]
+    online.runs.clear()
+    fresh(store.out)
+    assert not track.publish(store, config, "online")
+    assert held(online)[0] == mended
+
+
 class _KilledError(BaseException):
     pass
 
@@ -179,12 +189,7 @@ def test_a_mirror_that_died_is_finished_by_the_next(swept, online, monkeypatch):
     monkeypatch.undo()
     for name, value in (("BASE_URL", online.url), ("API_KEY", KEY), ("MODE", "online"), ("SILENT", "true")):
         monkeypatch.setenv(f"WANDB_{name}", value)
-    assert not track.publish(store, config, "online")
-    mended = held(online)[0]
-    online.runs.clear()
-    fresh(result.out)
-    assert not track.publish(store, config, "online")
-    assert held(online)[0] == mended
+    assert_finished_by_the_next(store, config, online)
 
 
 @pytest.mark.slow
@@ -203,12 +208,7 @@ def test_a_mirror_killed_at_any_moment_is_finished_by_the_next(swept, online):
         time.sleep(seconds)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    assert not track.publish(store, config, "online")
-    mended = held(online)[0]
-    online.runs.clear()
-    fresh(result.out)
-    assert not track.publish(store, config, "online")
-    assert held(online)[0] == mended
+    assert_finished_by_the_next(store, config, online)
 
 
 def sync(out):

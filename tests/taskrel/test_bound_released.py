@@ -1,5 +1,7 @@
 """The authors' algorithm as released: its parts by hand, its flaws as described, and the bound that holds beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,10 @@ from taskrel.bound.released import (
     _Transforms,
     as_released,
     penalised_head,
+    released_head,
 )
 from taskrel.bound.sample import Sample, Scale, sample
-from taskrel.types import Probe
+from taskrel.types import CannotScore, Probe
 
 SHORT = Recipe(batch=60, steps=60, head_steps=400, head_batch=60, head_rate=1e-2, penalty=100.0, tau=0.1)
 
@@ -90,6 +93,20 @@ def test_the_penalised_head_is_under_its_cap_or_near():
     own = _gradients(head, torch.eye(3, dtype=torch.float64), part.features, torch.from_numpy(part.ids))
     assert float(own.mean()) < 0.15
     assert head.accuracy(part) > 0.6
+
+
+def test_a_penalised_head_that_diverges_says_so_and_is_made_again_at_a_tenth_of_the_rate():
+    part = sample(REFERENCE[0], scale=Scale.of(sample(REFERENCE[0]).features))
+    with pytest.raises(CannotScore, match=r"^the penalised classifier diverged at learning rate 3: .* from 33 to nan$"):
+        penalised_head(part, replace(SHORT, head_rate=3.0))
+    head, rate = released_head(part, SHORT)
+    assert rate == SHORT.head_rate
+    assert torch.equal(head.weights, penalised_head(part, SHORT).weights)
+    head, rate = released_head(part, replace(SHORT, head_rate=0.1))
+    assert rate == pytest.approx(0.01)
+    assert torch.equal(head.weights, penalised_head(part, SHORT).weights)
+    with pytest.raises(CannotScore, match="diverged"):
+        released_head(part, replace(SHORT, head_rate=1e6))
 
 
 def test_gradients_are_those_of_the_loss():

@@ -1,6 +1,6 @@
-"""The ten embedded tasks, shaped like VTAB-1k: 800 images to train, 200 to validate, up to 1000 to test.
+"""The nineteen embedded tasks, shaped like VTAB-1k: 800 images to train, 200 to validate, up to 1000 to test.
 
-`TASKS` are the facts, `draw` the images. Nine tasks are drawn; "mini/digits" are scikit-learn's real handwritten
+`TASKS` are the facts, `draw` the images. All but one are drawn; "mini/digits" are scikit-learn's real handwritten
 digits. Fonts, surfaces and compositions differ from the upstream sets of `sweeps.zoo.mini`, and no random stream is
 shared. Knows nothing about models. Importing this loads numpy alone.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from sweeps.drawn.canvas import generator
 
-from . import natural, specialized, structured
+from . import natural, screening, sights, spaces, specialized, structured
 
 Splits = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -50,16 +50,25 @@ _NATURAL = (
     _facts("letters", natural.LETTERS, "Small letters of a word in book, typewriter and script fonts."),
     _facts("textures", tuple(natural.TEXTURES), "Ten woven, cracked, scaly ... surfaces."),
     _facts("flowers", tuple(natural.FLOWERS), "Blossoms, by number and form of petals."),
+    _facts("badges", sights.BADGES, "Eight outlines, hollow or patterned, before a busy backdrop."),
+    _facts("places", tuple(sights.PLACES), "Outdoor views, by which two kinds of things stand in them."),
+    _facts("faces", tuple(sights.FACES), "Faces of ten animals."),
 )
 _SPECIALIZED = (
     _facts("cells", tuple(specialized.CELLS), "Blood cells of eight kinds on a smear."),
     _facts("terrain", tuple(specialized.TERRAIN), "Land use from above, hazy, ten kinds."),
+    _facts("tissue", screening.TISSUES, "Whether nuclei near the middle of a section are a growth's."),
+    _facts("retina", screening.GRADES, "Five grades of a sick eye, by its lesions."),
 )
 _STRUCTURED = (
     _facts("count", structured.COUNTS, "How many objects there are, one to eight."),
     _facts("location", structured.PLACES, "How far to the right an object is, ten bins."),
     _facts("orientation", structured.TURNS, "How an object is turned, ten bins of half a turn."),
     _facts("distance", structured.DISTANCES, "How far the nearest thing in a scene is, six bins."),
+    _facts("azimuth", spaces.AZIMUTHS, "Which way a toy car points, twelve bins of a turn."),
+    _facts("elevation", spaces.ELEVATIONS, "From how high a toy car is seen, six bins."),
+    _facts("range", spaces.RANGES, "How far the car in a scene is, whatever stands nearer, four bins."),
+    _facts("maze", spaces.FINDS, "What lies in a corridor, and how far, two kinds in three bins."),
 )
 TASKS: Mapping[str, Facts] = MappingProxyType(
     {
@@ -73,12 +82,21 @@ _PAINTERS = {
     "mini/letters": natural.letters,
     "mini/textures": natural.textures,
     "mini/flowers": natural.flowers,
+    "mini/badges": sights.badges,
+    "mini/places": sights.places,
+    "mini/faces": sights.faces,
     "mini/cells": specialized.cells,
     "mini/terrain": specialized.terrain,
+    "mini/tissue": screening.tissue,
+    "mini/retina": screening.retina,
     "mini/count": structured.count,
     "mini/location": structured.location,
     "mini/orientation": structured.orientation,
     "mini/distance": structured.distance,
+    "mini/azimuth": spaces.azimuth,
+    "mini/elevation": spaces.elevation,
+    "mini/range": spaces.distance_of_a_car,
+    "mini/maze": spaces.maze,
 }
 
 

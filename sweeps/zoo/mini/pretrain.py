@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from sweeps.zoo.training import commit, learning_rate, reproducible
 
 from . import architectures  # noqa: F401  (registers the architectures with timm)
-from .objectives import OBJECTIVES, Objective
+from .objective import Objective
+from .objectives import OBJECTIVES
 from .recipes import RECIPES, Recipe
 from .world import Images, cached
 
@@ -79,7 +80,7 @@ def pretrain(
 def _objective(name: str, recipe: Recipe, train: Images) -> Objective:
     heads = len(train.classes) if recipe.loss == "supervised" else 0
     body = timm.create_model(name.split(".")[0], pretrained=False, num_classes=heads)
-    return OBJECTIVES[recipe.loss](body).to(memory_format=torch.channels_last)
+    return OBJECTIVES[recipe.loss](body, len(train.classes)).to(memory_format=torch.channels_last)
 
 
 def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -88,12 +89,13 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9, nesterov=True, foreach=True)
-    return torch.optim.AdamW(groups, lr=recipe.rate, foreach=True)
+    betas = (0.5, 0.99) if recipe.optimiser == "adversarial" else (0.9, 0.999)
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=betas, foreach=True)
 
 
 def _optimise(objective: Objective, train: Images, recipe: Recipe, seed: int, progress: Progress | None) -> float:
     """Train in place; return the mean loss of the last hundred steps (fewer if there were fewer)."""
-    pixels, labels = torch.from_numpy(train.pixels), torch.from_numpy(train.labels)
+    pixels, labels = torch.from_numpy(train.pixels), objective.seen(torch.from_numpy(train.labels))
     optimiser, rng = _optimiser(objective, recipe), torch.Generator().manual_seed(seed)
     batches = _batches(len(labels), recipe.batch, rng)
     recent: list[float] = []

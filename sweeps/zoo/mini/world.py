@@ -1,4 +1,4 @@
-"""The upstream sets: "world" (every class of every family), one subset per family, and "mininet".
+"""The upstream sets: "world" (every class of every family), subsets of it, and "mininet".
 
 "world" stands for the large set behind the experts, "mininet" for ImageNet: fewer classes, balanced over some
 families, and its own images. Knows nothing about models. Draws depend on (upstream, split, seed, class) alone.
@@ -7,9 +7,12 @@ families, and its own images. Knows nothing about models. Draws depend on (upstr
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -24,7 +27,20 @@ VAL_PER_CLASS = 50
 _AT_ONCE = 120
 
 MININET = {"glyphs": 10, "shapes": 8, "textures": 8, "scenes": 8, "layouts": 6}
-UPSTREAMS = ("world", *FAMILIES, "mininet")
+# Parts and unions of families, by patterns on "family/class": the subsets of the experts that know no single family.
+SUBSETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "numerals": ("glyphs/[0-9]",),
+        "letters": ("glyphs/[a-z]",),
+        "signs": ("glyphs/*", "shapes/*"),
+        "figures": ("shapes/*", "layouts/*"),
+        "objects": ("shapes/*", "scenes/*"),
+        "surfaces": ("textures/*", "terrain/*"),
+        "outdoors": ("scenes/*", "terrain/*"),
+        "crowds": ("cells/*", "layouts/*"),
+    }
+)
+UPSTREAMS = ("world", *FAMILIES, *SUBSETS, "mininet")
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,8 @@ def classes(upstream: str) -> tuple[str, ...]:
             for family, count in MININET.items()
             for name in (chosen[family][::2] + chosen[family][1::2])[:count]
         )
+    if upstream in SUBSETS:
+        return tuple(name for name in classes("world") if any(fnmatchcase(name, part) for part in SUBSETS[upstream]))
     if upstream not in FAMILIES:
         raise ValueError(f"upstream must be one of {', '.join(UPSTREAMS)}, got {upstream!r}")
     return tuple(f"{upstream}/{name}" for name in FAMILIES[upstream])
@@ -57,7 +75,7 @@ def draw(upstream: str, split: str, seed: int, *, per_class: int | None = None) 
     """Draw one split of an upstream set.
 
     Args:
-        upstream: one of `UPSTREAMS`; a family is exactly its part of "world".
+        upstream: one of `UPSTREAMS`; a family or subset is exactly its part of "world".
         split: "train" or "val"; the two share no random stream.
         seed: the seed of the whole world.
         per_class: images per class; by default 480 to train, 50 to validate. The first images are the same
@@ -94,19 +112,20 @@ def _source_digest() -> str:
 def cached(upstream: str, split: str, seed: int, *, per_class: int | None = None) -> Images:
     """What `draw` gives, kept in the temporary folder so that several processes draw it once.
 
-    "world" is put together from its families' files. Files are written whole, then renamed.
+    "world" and its subsets are put together from the families' files. Files are written whole, then renamed.
     """
-    if upstream == "world":
-        parts = [cached(family, split, seed, per_class=per_class) for family in FAMILIES]
-        starts = np.cumsum([0, *(len(part.classes) for part in parts)])
-        return Images(
-            np.concatenate([part.pixels for part in parts]),
-            np.concatenate([part.labels + start for part, start in zip(parts, starts, strict=False)]),
-            classes("world"),
-        )
+    names = classes(upstream)
+    if upstream == "world" or upstream in SUBSETS:
+        parts, families_in = [], [family for family in FAMILIES if any(name.startswith(f"{family}/") for name in names)]
+        for family in families_in:
+            whole = cached(family, split, seed, per_class=per_class)
+            wanted = [index for index, name in enumerate(whole.classes) if name in names]
+            parts.append(whole.pixels.reshape(len(whole.classes), -1, SIZE, SIZE, 3)[wanted])
+        pixels = np.concatenate(parts)
+        labels = np.repeat(np.arange(len(names), dtype=np.int64), pixels.shape[1])
+        return Images(pixels.reshape(-1, SIZE, SIZE, 3), labels, names)
     folder = Path(tempfile.gettempdir()) / f"sweeps-mini-{os.getuid()}"
     path = folder / f"{upstream}-{split}-{seed}-{per_class or 'all'}-{_source_digest()}.npy"
-    names = classes(upstream)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")

@@ -10,8 +10,9 @@ from matplotlib.text import Text
 
 from sweeps.report import figures, panels
 from sweeps.report.analysis import Derived
-from sweeps.report.ink import NAMES, colour, drawing, strategy_colour, strategy_order, svg, tip
+from sweeps.report.ink import NAMES, boxes, colour, dots, drawing, strategy_colour, strategy_order, strokes, svg
 from sweeps.report.labels import fit, place, short_names, two_lines, width
+from sweeps.report.markup import Mark
 from tests.sweeps.report.made_up import HOSTILE
 
 NAME = st.text("abc._/-", min_size=1, max_size=40)
@@ -24,16 +25,44 @@ def texts(picture: str) -> list[str]:
 def test_a_picture_keeps_its_texts_tips_and_colours() -> None:
     with drawing(300, 200) as figure:
         axes = figure.add_subplot()
-        tip(axes.plot([0.1234567, 0.2], [1, 2], "o", color=colour("accent"))[0], f"{HOSTILE} & $x_1$")
+        marks = [Mark(f"{HOSTILE} & $x_1$", HOSTILE, budget=2), Mark("", strategy="linear")]
+        dots(axes, [(0.1234567, 1), (0.2, 2)], marks, "o", color=colour("accent"))
         axes.set_title("0.00123 $x$ <b>\x00", color=colour("ink"))
         picture = svg(figure, "one", "a <label>")
     root = ElementTree.fromstring(picture)
     assert "0.00123 $x$ <b>\N{REPLACEMENT CHARACTER}" in texts(picture)
     assert [title.text for title in root.iter("title")] == [f"{HOSTILE} & $x_1$"]
+    told = [{key: value for key, value in use.attrib.items() if key.startswith("data-")} for use in root.iter("use")]
+    assert told[-2:] == [{"data-model": HOSTILE, "data-budget": "2"}, {"data-strategy": "linear"}]
     assert root.get("aria-label") == "a <label>"
     assert "var(--accent)" in picture
     assert "#0a" not in picture
     assert all(element.get("id", "one-").startswith("one-") for element in root.iter())
+
+
+def test_many_marks_are_one_artist_and_each_keeps_its_own_look() -> None:
+    with drawing(300, 200) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, 300), ylim=(0, 200))
+        boxes(axes, [(10, 20, 30, 40), (50, 0, 10, 0)], [Mark("one", "m"), Mark("two", task="t")],
+              [colour("good"), colour("bad")], [0.25, 0.5])  # fmt: skip
+        strokes(axes, [((0, 0), (10, 10))], color=colour("ink"))
+        assert len(axes.collections) == 2
+        root = ElementTree.fromstring(svg(figure, "one", "x"))
+    found = {path.findtext("title"): path for path in root.iter("path") if path.find("title") is not None}
+    assert found["one"].get("d") == "M10 180L40 180L40 140L10 140z"
+    assert [found[name].get("fill") for name in ("one", "two")] == ["var(--good)", "var(--bad)"]
+    assert [found[name].get("fill-opacity") for name in ("one", "two")] == ["0.25", "0.5"]
+    assert not any("style" in element.attrib for element in root.iter())  # the page allows none
+
+
+def test_a_mark_that_is_not_drawn_takes_no_other_marks_place() -> None:
+    with drawing(100, 100) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        dots(axes, [(float("nan"), 0.5), (0.5, 0.5)], [Mark("nowhere"), Mark("there")], "o")
+        root = ElementTree.fromstring(svg(figure, "one", "x"))
+    assert list(root.iter("title")) == []
 
 
 def test_two_pictures_share_no_id() -> None:

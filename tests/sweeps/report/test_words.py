@@ -114,3 +114,11 @@ def test_durations_read_like_a_clock(seconds: float) -> None:
     text = words.duration(seconds)
     assert "60 s" not in text
     assert " 60 min" not in text
+
+
+def test_many_answers_are_summed_up_in_one_sentence() -> None:
+    rows = [{"regret": regret} for regret in (0.0, -0.01, 0.04, None)]
+    assert words.answers(rows) == (
+        "On 2 of 3 tasks the answer is as good as the best of the pool; its mean regret is 1.0 points."
+    )
+    assert words.answers(rows[3:]) == "1 task has an answer; no regret is known yet."

@@ -11,12 +11,17 @@ import torch
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 
-import sweeps.zoo.mini
+from sweeps.config import load
+from sweeps.settings import Pool
+from sweeps.zoo import registry
 from sweeps.zoo.cards import cards
 from sweeps.zoo.mini import NAMES, world
-from sweeps.zoo.mini.objectives import Supervised
+from sweeps.zoo.mini.labelled import Supervised
+from sweeps.zoo.mini.recipes import RECIPES
+from tests.conftest import ROOT
 
 FOLDER = resources.files("sweeps.zoo.mini")
+FULL = "ray_configs/sweeps/mini46_full.toml"
 IMAGES = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
 
 
@@ -24,7 +29,7 @@ def _weights(name: str):
     return FOLDER / "weights" / f"{name}.safetensors"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cards())
 def test_a_shipped_model_is_what_its_card_says(name: str) -> None:
     card, model = cards()[name], timm.create_model(name, pretrained=True).eval()
     head = sum(p.numel() for p in model.get_classifier().parameters())
@@ -41,7 +46,7 @@ def test_a_shipped_model_is_what_its_card_says(name: str) -> None:
     assert model(IMAGES).shape == (2, card["upstream_classes"] if supervised else card["dim"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cards())
 def test_heads_are_replaced_and_bodies_kept(name: str) -> None:
     bare, fresh = (timm.create_model(name, pretrained=True, num_classes=k).eval() for k in (0, 5))
     features = bare(IMAGES)
@@ -74,20 +79,56 @@ def test_grey_images_work_too() -> None:
     torch.testing.assert_close(grey(IMAGES[:, :1]), expected, rtol=0, atol=0.01 * float(expected.detach().std()))
 
 
-def test_the_zoo_has_the_studys_three_groups() -> None:
-    groups = [card["group"] for card in cards().values()]
-    assert groups.count("architecture") >= 5
-    assert groups.count("expert") >= 6
-    assert groups.count("other") == 3
-    dims = {card["architecture"]: card["dim"] for card in cards().values()}
-    assert len(set(dims.values())) == len(dims) >= 5
-    assert all(48 <= dim <= 256 for dim in dims.values())
-    experts = [card["recipe"] for card in cards().values() if card["group"] == "expert"]
-    assert len({(recipe["steps"], recipe["batch"], recipe["rate"]) for recipe in experts}) == 1
-    known = {name for name, card in cards().items() if card["upstream_accuracy"] is not None}
-    assert known == {name for name, card in cards().items() if card["group"] == "architecture"}
-    for card in cards().values():
+@pytest.fixture(scope="module")
+def facts() -> list[dict]:
+    """Every model of the recipes as a row of the ``models`` table, weights or not."""
+    rows = []
+    for name, recipe in RECIPES.items():
+        body = timm.create_model(name.split(".")[0], num_classes=0)
+        rows.append({
+            "model": name, "group": recipe.group, "family": name.split(".")[0], "dim": body.num_features,
+            "parameters": sum(p.numel() for p in body.parameters()),
+        })  # fmt: skip
+    return rows
+
+
+def test_the_zoo_has_the_studys_three_groups(facts: list[dict]) -> None:
+    groups = [row["group"] for row in facts]
+    assert [groups.count(group) for group in ("architecture", "expert", "other")] == [15, 16, 15]
+    dims = {row["family"]: row["dim"] for row in facts}
+    assert len(set(dims.values())) == len(dims) == 16
+    assert all(90 <= dim <= 288 for dim in dims.values())
+    assert all(28_000 <= row["parameters"] <= 250_000 for row in facts)
+    experts = [recipe for recipe in RECIPES.values() if recipe.group == "expert"]
+    assert len({(recipe.steps, recipe.batch, recipe.rate) for recipe in experts}) == 1
+    assert len({recipe.upstream for recipe in experts}) == 16
+    others = [recipe for recipe in RECIPES.values() if recipe.group == "other"]
+    assert len({recipe.loss for recipe in others}) == 15
+    assert {recipe.upstream for recipe in RECIPES.values() if recipe.group != "expert"} == {"mininet"}
+
+
+def test_the_studys_pools_come_out_by_its_predicates_at_scale(facts: list[dict]) -> None:
+    pools = {name: set(pool.members(facts)) for name, pool in load(ROOT / FULL).pools.items()}
+    assert {name: len(members) for name, members in pools.items()} == {
+        "all": 46, "dim2048": 44, "resnet50": 37, "expert": 16, "imagenet": 15}  # fmt: skip
+    assert pools["expert"] < pools["resnet50"] < pools["dim2048"] < pools["all"]
+    # Who is left out is who is left out of the study's.
+    assert {name.split(".")[0] for name in pools["all"] - pools["dim2048"]} == {
+        "mini_nasnet_large", "mini_pnasnet_large"}  # fmt: skip
+    assert {name.split(".")[0] for name in pools["dim2048"] - pools["resnet50"]} == {
+        "mini_inception_resnet_v2", "mini_resnet_v1_101", "mini_resnet_v1_152", "mini_resnet_v2_101",
+        "mini_resnet_v2_152", "mini_biggan"}  # fmt: skip
+    # Without its second condition one more would be in: docs/embedded-zoo.md says so.
+    small = Pool(max_parameters=197_992).members(facts)
+    assert set(small) - pools["resnet50"] == {"mini_resnet_v1_101.mininet"}
+
+
+def test_cards_tell_the_group_and_the_upstream_set() -> None:
+    for name, card in cards().items():
+        assert card["group"] == RECIPES[name].group
+        assert (card["upstream_accuracy"] is not None) == (card["group"] == "architecture")
         assert card["upstream_size"] == len(world.classes(card["upstream"])) * world.TRAIN_PER_CLASS
+        assert registry.embedded()[name].released is not None
 
 
 def test_the_accuracy_on_a_card_is_measured_again() -> None:
@@ -100,7 +141,7 @@ def test_the_accuracy_on_a_card_is_measured_again() -> None:
 
 def test_cards_need_neither_torch_nor_timm() -> None:
     code = (
-        "import sys; from sweeps.zoo.cards import cards; assert len(cards()) == 16;"
+        "import sys; from sweeps.zoo.cards import cards; assert cards();"
         "print([p for p in ('torch', 'timm', 'PIL', 'matplotlib') if p in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -109,4 +150,7 @@ def test_cards_need_neither_torch_nor_timm() -> None:
 
 def test_timm_knows_the_zoo_and_every_model_has_a_card() -> None:
     assert timm.is_model("mini_mobilenet_v2")
-    assert set(cards()) == set(sweeps.zoo.mini.NAMES)
+    lacking = sorted(set(NAMES) - set(cards()))
+    assert set(cards()) <= set(NAMES)
+    if lacking:
+        pytest.skip(f"no weights are shipped of {len(lacking)} models yet (make zoo): {', '.join(lacking)}")

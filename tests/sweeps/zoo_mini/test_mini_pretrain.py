@@ -32,7 +32,8 @@ def test_same_seed_same_bytes_whatever_ran_before(tmp_path: Path) -> None:
     assert {k: v for k, v in first.items() if k != "seconds"} == {k: v for k, v in again.items() if k != "seconds"}
 
 
-@pytest.mark.parametrize("name", ["mini_mobilenet_v1.mininet", "mini_resnet_v2_50.vae", "mini_resnet_v2_50.rotation"])
+@pytest.mark.parametrize("name", ["mini_mobilenet_v1.mininet", "mini_resnet_v2_50.vae", "mini_resnet_v2_50.rotation",
+                                  "mini_resnet_v2_50.semi_exemplar_10", "mini_biggan.cond"])  # fmt: skip
 def test_the_card_tells_what_was_done(name: str, tmp_path: Path) -> None:
     calls = []
     card = pretrain(name, tmp_path, seed=0, recipe=_tiny(name), progress=lambda *call: calls.append(call))

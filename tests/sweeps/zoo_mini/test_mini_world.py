@@ -42,6 +42,20 @@ def test_the_world_is_its_families_one_after_the_other() -> None:
     assert 40_000 <= len(names) * world.TRAIN_PER_CLASS <= 55_000
 
 
+def test_a_subset_is_its_part_of_the_world(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    whole = world.draw("world", "val", 2, per_class=2)
+    rows = dict(zip(whole.classes, whole.pixels.reshape(len(whole.classes), 2, 32, 32, 3), strict=True))
+    for name in world.SUBSETS:
+        for part in (world.draw(name, "val", 2, per_class=2), world.cached(name, "val", 2, per_class=2)):
+            assert part.classes == tuple(each for each in whole.classes if each in part.classes)
+            np.testing.assert_array_equal(part.pixels.reshape(-1, 2, 32, 32, 3), [rows[each] for each in part.classes])
+            np.testing.assert_array_equal(part.labels, np.repeat(np.arange(len(part.classes)), 2))
+    assert set(world.classes("numerals")) | set(world.classes("letters")) == set(world.classes("glyphs"))
+    assert set(world.classes("objects")) == {*world.classes("shapes"), *world.classes("scenes")}
+    assert len({world.classes(name) for name in (*world.SUBSETS, *FAMILIES)}) == 15
+
+
 @pytest.mark.parametrize("upstream", list(FAMILIES))
 def test_every_class_has_its_share_and_none_is_blank(upstream: str) -> None:
     images = world.draw(upstream, "val", 0, per_class=6)
