@@ -28,7 +28,7 @@ import pyarrow as pa
 from sweeps import sql
 from sweeps.cluster.paper import PaperCrew
 from sweeps.cluster.worker import job_row
-from sweeps.store import SCHEMAS, Store
+from sweeps.store import PACE, SCHEMAS, Store
 from sweeps.types import Job, Model, Outcome, Task
 
 LOAD = 2.0
@@ -113,18 +113,24 @@ def makespan(jobs: list[Job], seconds: Callable[..., float], workers: int) -> fl
     return each
 
 
-def writing(folder: Path, jobs: list[Job], seconds: Callable[..., float]) -> float:
-    """Print what the store takes for a job with two tables, packs included; returns processor seconds."""
+def writing(folder: Path, jobs: list[Job], seconds: Callable[..., float], together: int) -> float:
+    """Print what the store takes for a job with two tables, packs included; returns processor seconds.
+
+    ``together`` jobs end between one writing and the next.
+    """
     store = Store(folder / "written")
     store.prepare()
     outcomes = [outcome(job, seconds(job)) for job in jobs]
     wall, begun = time.perf_counter(), time.process_time()
-    for each in outcomes:
-        store.append(each)
+    for start in range(0, len(outcomes), together):
+        for each in outcomes[start : start + together]:
+            store.append(each)
+        store.wait()
     store.compact()
     used, wall = time.process_time() - begun, time.perf_counter() - wall
     files = {table: len(list((store.folder / table).glob("*.parquet"))) for table in ("jobs", "runs")}
-    print(f"store: {len(jobs):,d} jobs, two tables, fsync: {2 * len(jobs) / wall:.0f} rows/s written, "
+    print(f"store: {len(jobs):,d} jobs, {together} at a time, two tables, fsync: "
+          f"{2 * len(jobs) / wall:.0f} rows/s written, "
           f"{1e3 * used / len(jobs):.2f} ms of processor a job; files after it: {files}", flush=True)  # fmt: skip
     return used / len(jobs)
 
@@ -166,7 +172,8 @@ def main() -> None:
     mean = statistics.fmean(longer(job) for job in many)
     folder = Path(tempfile.mkdtemp(prefix="simulate-"))
     try:
-        written = writing(folder, many[: 500 if small else 20_000], longer)
+        written = writing(folder, many[: 500 if small else 20_000], longer,
+                          max(1, round(PACE * 1000 / mean)))  # fmt: skip
         busy = (each + written + RAY_SECONDS) * 1000 / mean
         print(f"driver at 1,000 workers with jobs of {mean:.0f} s: {100 * busy:.1f}% busy (loop {1e3 * each:.2f} ms, "
               f"store {1e3 * written:.2f} ms, Ray {1e3 * RAY_SECONDS:.2f} ms a job)", flush=True)  # fmt: skip

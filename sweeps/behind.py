@@ -1,43 +1,85 @@
-"""Behind: a few threads that write while others go on measuring. Knows no table and no store."""
+"""Behind: a thread that writes while others go on measuring. Knows no table and no store."""
 
-from collections.abc import Callable, Hashable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import atexit
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Thing = TypeVar("Thing")
 
 
-class Behind:
-    """Actions done soon by ``threads``, at most ``backlog`` of them ahead; those of one name one after another.
+class Behind(Generic[Thing]):
+    """Things written soon, together what came meanwhile, in the order given, at most ``backlog`` of them ahead.
 
-    A disk or an object store takes a moment for each file, several take little longer together: the driver of many
-    workers does not stand still meanwhile. What fails is raised where the next action is given or waited for.
+    A disk or an object store takes a moment for each file, and a file of many rows takes no longer than one of a row.
+    So there are at least ``pace`` seconds between one writing and the next: a thing alone is written at once, of many
+    a second several are written together. What fails is raised where the next thing is given or waited for.
     """
 
-    def __init__(self, threads: int, backlog: int) -> None:
-        self._threads, self._backlog = threads, backlog
-        self._pool: ThreadPoolExecutor | None = None
-        self._open: dict[Hashable, Future[None]] = {}
+    def __init__(self, write: Callable[[Sequence[Thing]], None], backlog: int, pace: float) -> None:
+        self._write, self._backlog, self._pace = write, backlog, pace
+        self._waiting: list[Thing] = []
+        self._busy = self._hurry = False
+        self._fault: BaseException | None = None
+        self._last = -pace
+        self._turn = threading.Condition()
+        self._thread: threading.Thread | None = None
 
-    def give(self, name: Hashable, action: Callable[[], None]) -> None:
-        """Have an action done; returns at once unless the backlog is full or the last one of this name is not done.
+    def give(self, thing: Thing) -> None:
+        """Have a thing written; returns at once unless the backlog is full.
 
         Raises:
-            Exception: what an earlier action raised.
+            Exception: what an earlier writing raised.
         """
-        while len(self._open) >= self._backlog or name in self._open:
-            self._sweep(wait(self._open.values(), return_when=FIRST_COMPLETED).done)
-        self._sweep({future for future in self._open.values() if future.done()})
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="behind")
-        self._open[name] = self._pool.submit(action)
+        with self._turn:
+            self._raise()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
+                self._thread.start()
+                atexit.register(self.wait)
+            while len(self._waiting) >= self._backlog:
+                self._hurried()
+                self._raise()
+            self._waiting.append(thing)
+            self._turn.notify_all()
 
     def wait(self) -> None:
-        """Return when all that was given is done.
+        """Return when all that was given is written.
 
         Raises:
             Exception: what the first one that failed raised.
         """
-        self._sweep(wait(self._open.values()).done)
+        with self._turn:
+            while self._waiting or self._busy:
+                self._hurried()
+            self._raise()
 
-    def _sweep(self, done: set[Future[None]]) -> None:
-        self._open = {name: future for name, future in self._open.items() if future not in done}
-        for future in done:
-            future.result()
+    def _hurried(self) -> None:
+        self._hurry = True
+        self._turn.notify_all()
+        self._turn.wait()
+
+    def _raise(self) -> None:
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+
+    def _run(self) -> None:
+        while True:
+            with self._turn:
+                while not self._waiting:
+                    self._turn.wait()
+                while not self._hurry and (left := self._last + self._pace - time.monotonic()) > 0:
+                    self._turn.wait(left)
+                things, self._waiting = self._waiting, []
+                self._busy, self._hurry, self._last = True, False, time.monotonic()
+                self._turn.notify_all()
+            try:
+                self._write(things)
+                fault = None
+            except BaseException as raised:  # not lost: raised in the thread that gave it
+                fault = raised
+            with self._turn:
+                self._busy, self._fault = False, self._fault or fault
+                self._turn.notify_all()

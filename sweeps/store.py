@@ -13,7 +13,6 @@ An output on object storage is worked on in a copy on this machine: every file i
 
 import atexit
 import itertools
-import json
 import shutil
 import tempfile
 import uuid
@@ -178,8 +177,9 @@ DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "compariso
 # Tables with one part per job, whose every row names its job: those that grow with the sweep and are compacted.
 PACKED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
 PACK_PARTS, PACK_BYTES = 256, 128 * 2**20  # from how many parts on; a larger pack is not written again
-WRITERS, BACKLOG = 8, 64  # threads, and outcomes that wait for one
-FRESH_PARTS = 4096  # of so many written in one run there is a pack before its end
+BACKLOG, PACE = 64, 0.5  # outcomes on their way, and seconds from one writing to the next when there are many
+TOGETHER = 8  # so many that are written at once are a pack
+FRESH_PARTS = 4096  # after so many written in one run its files are compacted before its end
 _PACK = "pack-"
 
 
@@ -194,9 +194,8 @@ class Store:
             self.out = Path(tempfile.mkdtemp(prefix="sweeps-"))
             atexit.register(shutil.rmtree, self.out, ignore_errors=True)
         self.folder = self.out / "tables"
-        self._behind = Behind(WRITERS, BACKLOG)
-        self._given = 0  # what this process appended since it last made packs: how many, and their parts
-        self._fresh: dict[str, dict[str, pa.Table]] = {table: {} for table in PACKED}
+        self._behind = Behind(self._append, BACKLOG, PACE)
+        self._given = 0  # outcomes that this process wrote since it last compacted
         self.refresh()
 
     def refresh(self) -> None:
@@ -232,22 +231,26 @@ class Store:
         Raises:
             OutputError: when this or an earlier one cannot be written.
         """
-        if self._given >= FRESH_PARTS:
-            self.wait()
-            self._given = 0
-            for table, parts in self._fresh.items():
-                if parts:
-                    self._pack_fresh(table)
-        self._given += 1
-        self._behind.give(outcome.job["job"], lambda: self._append(outcome))
+        self._behind.give(outcome)
 
-    def _append(self, outcome: Outcome) -> None:
-        job_id = outcome.job["job"]
-        for table, rows in [*outcome.rows.items(), ("jobs", [outcome.job])]:
-            data = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
-            self._write(table, job_id, data)
-            if table in PACKED:
-                self._fresh[table][job_id] = data
+    def _append(self, outcomes: Sequence[Outcome]) -> None:
+        """A part for each job; of many that came together a pack, and then their older parts are deleted."""
+        latest = {outcome.job["job"]: outcome for outcome in outcomes}
+        names = dict.fromkeys(name for outcome in latest.values() for name in outcome.rows)
+        for table in [*names, "jobs"]:
+            rows = {job: [outcome.job] if table == "jobs" else list(outcome.rows[table])
+                    for job, outcome in latest.items() if table == "jobs" or table in outcome.rows}  # fmt: skip
+            filled = {job: each for job, each in rows.items() if each and all(row["job"] == job for row in each)}
+            packed = filled if table in PACKED and len(filled) >= TOGETHER else {}
+            for job in rows.keys() - packed.keys():  # a pack cannot say that there are none, nor whose they are
+                self.write(table, job, rows[job])
+            if packed:
+                self._numbered(table, _table(table, [row for job in sorted(packed) for row in packed[job]]))
+                self._delete(table, [path for job in packed if (path := self._part(table, job)).exists()])
+        self._given += len(latest)
+        if self._given >= FRESH_PARTS:
+            self._given = 0
+            self._compact(1)
 
     def wait(self) -> None:
         """Return when all that was appended is on the disk. Raises: OutputError when something cannot be written."""
@@ -255,7 +258,7 @@ class Store:
 
     def write(self, table: str, part: str, rows: Sequence[Row]) -> None:
         """Write one part: whole or not at all; an older part of that name is replaced."""
-        self._write(table, part, pa.Table.from_pylist(list(rows), schema=SCHEMAS[table]))
+        self._write(table, part, _table(table, rows))
 
     def _write(self, table: str, part: str, data: pa.Table) -> None:
         write_parquet(self.folder / table / f"{part}.parquet", data)
@@ -298,40 +301,37 @@ class Store:
         and then read once.
         """
         self.wait()
-        for table in PACKED:
-            _, loose = self._files(table)
-            if len(loose) < least:
-                continue
-            if loose.keys() <= self._fresh[table].keys():
-                self._pack_fresh(table)
-                continue
-            self._fresh[table] = {}
-            schema = SCHEMAS[table]
-            top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
-            stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
-            self._pack(table, loose, stems, top.select(schema.names))
+        self._compact(least)
 
-    def _pack(self, table: str, loose: Mapping[str, Path], stems: pa.ChunkedArray, top: pa.Table) -> None:
-        """Put the rows of parts, and the name of its part for each row, into a pack, and delete these parts."""
-        packs, _ = self._files(table)
-        # The latest only: what is written again counts as later than any pack that is left.
-        old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
+    def _compact(self, least: int) -> None:
+        for table in PACKED:
+            packs, loose = self._files(table)
+            # The latest only: what is written again counts as later than any pack that is left.
+            old = list(itertools.takewhile(lambda path: path.stat().st_size <= PACK_BYTES, packs))
+            if len(loose) >= least or len(old) >= PACK_PARTS:
+                self._pack(table, loose, old)
+
+    def _pack(self, table: str, loose: Mapping[str, Path], old: Sequence[Path]) -> None:
+        """Put the rows of parts and of packs into one pack, and delete these files."""
+        schema = SCHEMAS[table]
+        top = _rows(list(loose.values()), schema, [*schema.names, "__filename"], None)
+        stems = pc.replace_substring_regex(top["__filename"], r"^.*/|\.parquet$", "")
         strange = stems.filter(pc.fill_null(pc.not_equal(stems, top["job"]), True))
         # Not the empty ones, which say that there are no rows, nor those with rows of another job.
         whole = pa.array(sorted(set(stems.unique().to_pylist()) - set(strange.to_pylist())), pa.string())
-        if not len(whole):
+        if not len(whole) and len(old) < 2:
             return
-        data = _over(top.filter(pc.is_in(stems, whole)), whole, old, SCHEMAS[table], None)
-        latest = max((int(path.stem.split("-")[1]) for path in packs), default=0)
-        self._write(table, f"{_PACK}{latest + 1:06d}-{uuid.uuid4().hex[:8]}", data)
+        data = _over(top.select(schema.names).filter(pc.is_in(stems, whole)), whole, old, schema, None)
+        self._numbered(table, data)
         self._delete(table, [*(loose[name] for name in whole.to_pylist()), *reversed(old)])
 
-    def _pack_fresh(self, table: str) -> None:
-        """Make a pack of what this process wrote itself: a folder of millions of files is slow."""
-        fresh, self._fresh[table] = self._fresh[table], {}
-        stems = pa.array([name for name, rows in fresh.items() for _ in range(len(rows))], pa.string())
-        loose = {name: self.folder / table / f"{name}.parquet" for name in fresh}
-        self._pack(table, loose, pa.chunked_array([stems]), pa.concat_tables(fresh.values()).combine_chunks())
+    def _numbered(self, table: str, data: pa.Table) -> None:
+        """Write a pack that is later than all that are there."""
+        numbers = [int(path.stem.split("-")[1]) for path in (self.folder / table).glob(f"{_PACK}*.parquet")]
+        self._write(table, f"{_PACK}{max(numbers, default=0) + 1:06d}-{uuid.uuid4().hex[:8]}", data)
+
+    def _part(self, table: str, job: str) -> Path:
+        return self.folder / table / f"{job}.parquet"
 
     def _delete(self, table: str, files: Iterable[Path]) -> None:
         for path in files:
@@ -353,9 +353,14 @@ class Store:
         self.write(table, "all", rows)
 
 
+def _table(name: str, rows: Iterable[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=SCHEMAS[name])
+
+
 def _rows(files: Sequence[Path], schema: pa.Schema, columns: Sequence[str], chosen: Any) -> pa.Table:
     if not files:
-        return schema.empty_table().select(list(columns))
+        return pa.schema([schema.field(name) if name in schema.names else pa.field(name, _TEXT)
+                          for name in columns]).empty_table()  # fmt: skip
     found = ds.dataset([str(path) for path in files], schema=schema, format="parquet")
     return found.to_table(columns=list(columns), filter=chosen)
 
@@ -369,33 +374,3 @@ def _over(top: pa.Table, settled: pa.Array, packs: Sequence[Path], schema: pa.Sc
         settled = pa.concat_arrays([settled, pc.unique(rows["job"])])
     together = pa.concat_tables(found)
     return together.take(pc.sort_indices(together["job"])) if packs else top
-
-
-def same_tables(left: Store, right: Store, tables: Iterable[str]) -> list[str]:
-    """The differences between two stores, one line each, columns of time and place left out. Empty means equal."""
-    differences = []
-    for name in tables:
-        one, two = (_comparable(store.read(name)) for store in (left, right))
-        for key in sorted(one.keys() ^ two.keys()):
-            differences.append(f"{name}: only in {'the first' if key in one else 'the second'}: {key[:200]}")
-        differences += [f"{name}: {key[:200]} {one[key]} times, then {two[key]}"
-                        for key in sorted(one.keys() & two.keys()) if one[key] != two[key]]  # fmt: skip
-    return differences
-
-
-def _comparable(table: pa.Table) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in table.to_pylist():
-        key = json.dumps({name: _plain(value) for name, value in row.items() if name not in VOLATILE}, sort_keys=True)
-        counts[key] = counts.get(key, 0) + 1
-    return counts
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value.hex()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value

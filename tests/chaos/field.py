@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 
 from sweeps.hands import How
-from sweeps.store import Store, same_tables
+from sweeps.store import Store
 from tests.chaos import driver
 from tests.doubles.s3 import Server
+from tests.doubles.same import same_tables
 
 MEASURED = ("jobs", "features", "scores", "runs", "plan", "accuracies")
 LONGEST_SECONDS = 150.0  # a driver that takes longer hangs

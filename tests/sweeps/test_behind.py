@@ -1,4 +1,4 @@
-"""What is written behind is written: all of it, in order where the name is the same, and faults come to light."""
+"""What is written behind is written: all of it, in order, together when much comes, and faults come to light."""
 
 import threading
 import time
@@ -8,47 +8,77 @@ import pytest
 from sweeps.behind import Behind
 
 
-def test_all_is_done_and_those_of_one_name_in_order():
-    behind, seen = Behind(4, 6), []
+def test_all_is_written_in_order_and_what_comes_at_once_together():
+    written = []
+    behind = Behind(written.append, backlog=16, pace=0.05)
     for number in range(60):
-        behind.give(number % 3, lambda number=number: (time.sleep(0.001 * (number % 5)), seen.append(number)))
+        behind.give(number)
     behind.wait()
-    assert sorted(seen) == list(range(60))
-    for name in range(3):
-        assert [number for number in seen if number % 3 == name] == list(range(name, 60, 3))
+    assert [number for things in written for number in things] == list(range(60))
+    assert max(map(len, written)) == 16
 
 
-def test_several_at_a_time_but_no_more_than_the_backlog():
-    behind, door, entered = Behind(2, 3), threading.Event(), threading.Semaphore(0)
+def test_a_thing_alone_is_written_at_once_and_nothing_before_the_pace():
+    seen, written = threading.Event(), []
 
-    def held():
+    def write(things):
+        written.append((time.monotonic(), list(things)))
+        seen.set()
+
+    behind = Behind(write, backlog=16, pace=0.3)
+    begun = time.monotonic()
+    behind.give("a")
+    assert seen.wait(10)
+    for thing in "bcd":
+        behind.give(thing)
+    while len(written) < 2:
+        assert time.monotonic() - begun < 10
+        time.sleep(0.01)
+    assert [things for _, things in written] == [["a"], ["b", "c", "d"]]
+    assert written[1][0] - written[0][0] >= 0.29
+
+
+def test_who_waits_does_not_wait_for_the_pace():
+    written = []
+    behind = Behind(written.append, backlog=16, pace=60.0)
+    for thing in "ab":
+        behind.give(thing)
+        behind.wait()
+    assert written == [["a"], ["b"]]
+
+
+def test_no_more_than_the_backlog_is_ahead():
+    door, entered = threading.Event(), threading.Semaphore(0)
+
+    def held(_):
         entered.release()
         assert door.wait(10)
 
-    for name in range(3):
-        behind.give(name, held)
-    assert entered.acquire(timeout=10)  # both threads are at it at once
+    behind = Behind(held, backlog=2, pace=0.0)
+    behind.give(0)
     assert entered.acquire(timeout=10)
-    assert not entered.acquire(timeout=0.05)
-    fourth = threading.Thread(target=behind.give, args=(3, held))
+    behind.give(1)
+    behind.give(2)
+    fourth = threading.Thread(target=behind.give, args=(3,))
     fourth.start()
     fourth.join(0.1)
-    assert fourth.is_alive()  # the backlog is full: whoever gives more waits
+    assert fourth.is_alive()  # whoever gives more waits
     door.set()
     fourth.join(10)
     assert not fourth.is_alive()
     behind.wait()
 
 
-def test_a_fault_is_raised_where_more_is_given_or_waited_for():
-    def fails():
+def test_a_fault_is_raised_where_more_is_given_or_waited_for_and_said_once():
+    def fails(_):
         raise OSError("no room")
 
-    behind = Behind(2, 4)
-    behind.give("a", fails)
+    behind = Behind(fails, backlog=4, pace=0.0)
+    behind.give("a")
     with pytest.raises(OSError, match="no room"):
         behind.wait()
-    behind.wait()  # said once
-    behind.give("a", fails)
+    behind.wait()
+    behind.give("a")
+    time.sleep(0.1)
     with pytest.raises(OSError, match="no room"):
-        behind.give("a", lambda: None)
+        behind.give("b")

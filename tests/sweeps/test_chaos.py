@@ -17,9 +17,10 @@ import pytest
 from sweeps.config import parse
 from sweeps.hands import How
 from sweeps.run import run
-from sweeps.store import DERIVED, Store, same_tables
+from sweeps.store import DERIVED, Store
 from tests.chaos.field import KINDS, Field
 from tests.conftest import ROOT, tiny_config, write_toml
+from tests.doubles.same import same_tables
 
 MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -1,5 +1,6 @@
 """Readers see every job once, whatever was compacted, rewritten, merged or killed half-way."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -56,6 +57,7 @@ STEPS = st.one_of(
     st.tuples(st.just("append"), JOBS, st.integers(1, 99), st.integers(0, 3)),
     st.tuples(st.just("compact"), st.just(""), st.integers(0, 12), st.sampled_from([0, 1, 10**9])),
     st.tuples(st.just("long"), JOBS, st.integers(1, 99), st.integers(0, 3)),
+    st.tuples(st.just("together"), st.lists(JOBS, min_size=2, max_size=5), st.integers(1, 12), st.integers(0, 3)),
 )
 
 
@@ -76,6 +78,20 @@ def test_no_row_is_lost_or_seen_twice_however_often_it_is_killed(tmp_path_factor
                 patch.setattr(storing, "FRESH_PARTS", 1 + number % 3)
                 store.append(outcome(job, number, size))
             latest[job] = (number, size)
+        elif step == "together":  # killed while they are written; then measured again, as a resumed sweep does
+            before, batch = seen(store), [outcome(each, number, size) for each in job]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(storing, "TOGETHER", 2)
+                killed_after(number, patch)
+                with contextlib.suppress(KilledError):
+                    store._append(batch)
+            store = Store(folder)
+            for was, now in zip(before, seen(store), strict=True):
+                assert [row for row in was if row[0] not in job] == [row for row in now if row[0] not in job]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(storing, "TOGETHER", 2)
+                store._append(batch)
+            latest |= dict.fromkeys(job, (number, size))
         else:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(storing, "PACK_BYTES", size)  # 0: every pack counts as large
@@ -97,7 +113,7 @@ def fill(folder, jobs):
     store.prepare()
     for number, job in enumerate(jobs):
         store.append(outcome(job, number + 1))
-    store.wait()
+        store.wait()  # each alone: a part
     return store
 
 
@@ -114,17 +130,31 @@ def test_many_parts_become_one_file_with_the_same_rows(tmp_path):
         assert store.read(table).schema.equals(storing.SCHEMAS[table])
 
 
-def test_a_long_run_makes_packs_on_its_way_and_rereads_nothing(tmp_path, monkeypatch):
+def test_a_long_run_makes_packs_on_its_way(tmp_path, monkeypatch):
     monkeypatch.setattr(storing, "FRESH_PARTS", 10)
-    monkeypatch.setattr(storing, "PACK_BYTES", 0)  # large at once: no pack is read again either
+    monkeypatch.setattr(storing, "PACK_BYTES", 0)  # large at once
     jobs = [f"{number:03x}" for number in range(25)]
-    with monkeypatch.context() as patch:
-        patch.setattr(storing, "_rows", lambda *_: pytest.fail("what this process wrote is in its memory"))
-        store = fill(tmp_path, jobs)
+    store = fill(tmp_path, jobs)
     for table in ("jobs", "scores"):
         assert len(list((store.folder / table).glob("pack-*"))) == 2
         assert len(list((store.folder / table).glob("*.parquet"))) == 2 + 5
     assert seen(store) == told({job: (number + 1, 1) for number, job in enumerate(jobs)})
+
+
+def test_what_comes_together_is_a_pack_and_stale_parts_go(tmp_path):
+    store = fill(tmp_path, ["a", "b"])
+    batch = {name: (7, size) for name, size in zip("abcdefghij", [0, *[2] * 9], strict=True)}
+    store._append([outcome(name, *each) for name, each in batch.items()])
+    assert seen(store) == told(batch)
+    assert [path.stem for path in (store.folder / "jobs").iterdir() if path.stem in batch] == []
+    assert [path.stem for path in (store.folder / "scores").iterdir() if path.stem in batch] == ["a"]  # without rows
+    assert len(list((store.folder / "jobs").iterdir())) == 1
+    store._append([outcome(name, 8, 1) for name in "abcdefghij"])
+    assert seen(store) == told(dict.fromkeys("abcdefghij", (8, 1)))
+    assert len(list((store.folder / "jobs").iterdir())) == 2
+    store.compact(least=0)
+    assert len(list((store.folder / "jobs").iterdir())) == 1
+    assert seen(store) == told(dict.fromkeys("abcdefghij", (8, 1)))
 
 
 def test_folders_merge_by_copying_compacted_or_not(tmp_path):

@@ -20,9 +20,10 @@ from sweeps.output import hold
 from sweeps.remote import Remote, is_uri, lease, patiently
 from sweeps.run import run
 from sweeps.sql import query
-from sweeps.store import DERIVED, Store, same_tables
+from sweeps.store import DERIVED, Store
 from tests.conftest import ROOT, tiny_config, write_toml
 from tests.doubles.s3 import Server, program
+from tests.doubles.same import same_tables
 from tests.sweeps.test_compaction import fill, seen
 
 MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")

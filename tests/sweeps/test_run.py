@@ -10,8 +10,9 @@ from sweeps.errors import ConfigError, DataError, OutputError
 from sweeps.hands import How
 from sweeps.output import claim
 from sweeps.run import plan, run
-from sweeps.store import DERIVED, Store, same_tables
+from sweeps.store import DERIVED, Store
 from tests.conftest import DOUBLES, tiny_config
+from tests.doubles.same import same_tables
 
 MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")
 INLINE = How(executor="inline")

@@ -9,8 +9,9 @@ import pytest
 
 from sweeps import remote
 from sweeps.errors import OutputError
-from sweeps.store import SCHEMA_VERSION, SCHEMAS, VOLATILE, Store, same_tables
+from sweeps.store import SCHEMA_VERSION, SCHEMAS, VOLATILE, Store
 from sweeps.types import Outcome
+from tests.doubles.same import same_tables
 
 
 def outcome(job: str, value: float | None, seconds: float = 1.0) -> Outcome:

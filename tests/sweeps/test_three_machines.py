@@ -11,9 +11,10 @@ import yaml
 from sweeps.config import parse
 from sweeps.hands import How
 from sweeps.run import run
-from sweeps.store import DERIVED, Store, same_tables
+from sweeps.store import DERIVED, Store
 from tests.conftest import ROOT, tiny_config, write_toml
 from tests.doubles.netns import Machines, missing
+from tests.doubles.same import same_tables
 
 MEASURED = ("jobs", "features", "scores", "runs", "models", "tasks", "plan")
 CUT_SECONDS = 30.0
