@@ -1,9 +1,9 @@
 """Behind: a thread that writes while others go on measuring. Knows no table and no store."""
 
-import atexit
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Thing = TypeVar("Thing")
@@ -20,11 +20,11 @@ class Behind(Generic[Thing]):
     def __init__(self, write: Callable[[Sequence[Thing]], None], backlog: int, pace: float) -> None:
         self._write, self._backlog, self._pace = write, backlog, pace
         self._waiting: list[Thing] = []
-        self._busy = self._hurry = False
-        self._fault: BaseException | None = None
+        self._running = self._hurry = False
         self._last = -pace
         self._turn = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
 
     def give(self, thing: Thing) -> None:
         """Have a thing written; returns at once unless the backlog is full.
@@ -33,16 +33,12 @@ class Behind(Generic[Thing]):
             Exception: what an earlier writing raised.
         """
         with self._turn:
-            self._raise()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
-                self._thread.start()
-                atexit.register(self.wait)
-            while len(self._waiting) >= self._backlog:
+            while self._running and len(self._waiting) >= self._backlog:
                 self._hurried()
+            if not self._running:
                 self._raise()
             self._waiting.append(thing)
-            self._turn.notify_all()
+            self._start()
 
     def wait(self) -> None:
         """Return when all that was given is written.
@@ -51,9 +47,17 @@ class Behind(Generic[Thing]):
             Exception: what the first one that failed raised.
         """
         with self._turn:
-            while self._waiting or self._busy:
+            while self._waiting or self._running:
+                self._start()
                 self._hurried()
+                if not self._running:
+                    self._raise()
             self._raise()
+
+    def _start(self) -> None:
+        if not self._running:
+            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="behind")
+            self._running, self._writing = True, self._pool.submit(self._drain)
 
     def _hurried(self) -> None:
         self._hurry = True
@@ -61,25 +65,33 @@ class Behind(Generic[Thing]):
         self._turn.wait()
 
     def _raise(self) -> None:
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            raise fault
+        done, self._writing = self._writing, None
+        if done is not None:
+            done.result()
 
-    def _run(self) -> None:
-        while True:
-            with self._turn:
-                while not self._waiting:
-                    self._turn.wait()
-                while not self._hurry and (left := self._last + self._pace - time.monotonic()) > 0:
-                    self._turn.wait(left)
-                things, self._waiting = self._waiting, []
-                self._busy, self._hurry, self._last = True, False, time.monotonic()
-                self._turn.notify_all()
-            try:
+    def _drain(self) -> None:
+        fine = False
+        try:
+            while things := self._next():
                 self._write(things)
-                fault = None
-            except BaseException as raised:  # not lost: raised in the thread that gave it
-                fault = raised
-            with self._turn:
-                self._busy, self._fault = False, self._fault or fault
-                self._turn.notify_all()
+            fine = True
+        finally:
+            if not fine:
+                self._end()
+
+    def _next(self) -> list[Thing]:
+        with self._turn:
+            if not self._waiting:
+                self._end()  # while nobody can give more
+                return []
+            while not self._hurry and (left := self._last + self._pace - time.monotonic()) > 0:
+                self._turn.wait(left)
+            things, self._waiting = self._waiting, []
+            self._hurry, self._last = False, time.monotonic()
+            self._turn.notify_all()
+            return things
+
+    def _end(self) -> None:
+        with self._turn:
+            self._running = self._hurry = False
+            self._turn.notify_all()

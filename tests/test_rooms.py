@@ -81,7 +81,7 @@ def test_images_and_texts_are_told_apart_by_loaders_and_the_recipe_alone(tmp_pat
     (tmp_path / "x.py").write_text("def f(model):\n    return model.modality == 'text'\n")
     assert kinds_told_apart(tmp_path / "x.py") == [2]
     guilty = {path.relative_to(ROOT).as_posix() for path in SOURCES if kinds_told_apart(path)}
-    assert {name for name in guilty if not name.startswith("sweeps/zoo/")} <= {"sweeps/settings.py"}
+    assert {name for name in guilty if not name.startswith("sweeps/zoo/")} <= {"sweeps/tuning.py"}
 
 
 def test_nothing_pickled_is_loaded():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweeps import remote
+from sweeps import store as storing
 from sweeps.errors import SweepError
 from sweeps.hands import Hands, How
 from sweeps.ledger import note_plan
@@ -89,6 +90,8 @@ def main(out: str, address: str, fault: str, seed: str) -> int:
     logging.disable(logging.WARNING)
     if fault in ("eio", "enospc", "estale", "slow", "stall"):
         break_the_disk(fault, int(seed))
+    chance = random.Random(seed)  # parts, packs of a few, packs of many: whatever comes together is written together
+    storing.PACE, storing.TOGETHER = chance.choice([0.0, 0.05, 0.5]), chance.choice([2, 8])
     try:
         sweep(out, How(executor="ray", address=address, workers=3, wait=fault == "two"))
     except SweepError as error:

@@ -140,8 +140,8 @@ class Field:
         if out.startswith("s3:") or chance.random() < 0.25:
             process.join(chance.uniform(0.0, 6.0))
         else:
-            count, jobs = chance.randint(0, self.total), Path(out) / "tables" / "jobs"
-            while process.is_alive() and len(list(jobs.glob("*.parquet")) if jobs.is_dir() else ()) < count:
+            count, store = chance.randint(0, self.total), Store(out)
+            while process.is_alive() and len(store.statuses()) < count:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.1))
         return process.is_alive()

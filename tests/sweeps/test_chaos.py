@@ -58,7 +58,7 @@ def start(sweep: Path, out: Path) -> subprocess.Popen:
 
 def wait_for_jobs(out: Path, process: subprocess.Popen, count: int) -> None:
     """Return when ``count`` jobs are settled or the sweep is over."""
-    while process.poll() is None and len(list((out / "tables" / "jobs").glob("*.parquet"))) < count:
+    while process.poll() is None and len(Store(out).statuses()) < count:
         time.sleep(0.02)
 
 

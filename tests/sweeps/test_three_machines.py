@@ -41,7 +41,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def settled(out: Path) -> int:
-    return len(list((out / "tables" / "jobs").glob("*.parquet")))
+    return len(Store(out).statuses())
 
 
 def wait_for(count: int, out: Path, seconds: float = 400) -> None:

@@ -6,6 +6,9 @@ import shutil
 from io import StringIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -35,19 +38,21 @@ def two(tmp_path_factory):
 @pytest.fixture
 def partial(two, tmp_path):
     """A copy in which no fine-tuning was measured yet."""
-    shutil.copytree(two / "A" / "tables", tmp_path / "out" / "tables")
-    for table in ("jobs", "runs"):
-        for path in (tmp_path / "out" / "tables" / table).glob("*.parquet"):
-            rows = Store(tmp_path / "out").rows(table, [path.stem])
-            if table == "runs" or rows[0]["kind"] in ("finetune", "trial"):
-                path.rename(tmp_path / f"{table}-{path.name}")
-    return tmp_path / "out"
+    out = tmp_path / "out"
+    shutil.copytree(two / "A" / "tables", out / "tables")
+    whole = {table: Store(out).read(table) for table in ("runs", "jobs")}
+    for table in whole:
+        shutil.rmtree(out / "tables" / table)
+    tuned = pc.is_in(whole["jobs"]["kind"], pa.array(["finetune", "trial"]))
+    Store(out)._numbered("jobs", whole["jobs"].filter(pc.invert(tuned)))
+    pq.write_table(whole["runs"], tmp_path / "runs.parquet")
+    pq.write_table(whole["jobs"].filter(tuned), tmp_path / "jobs.parquet")
+    return out
 
 
 def put_back(out, tables=("runs", "jobs")):
     for table in tables:
-        for path in out.parent.glob(f"{table}-*.parquet"):
-            path.rename(out / "tables" / table / path.name.removeprefix(f"{table}-"))
+        Store(out)._numbered(table, pq.read_table(out.parent / f"{table}.parquet"))
 
 
 def looks(out, pauses, terminal):

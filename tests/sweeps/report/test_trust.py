@@ -214,7 +214,7 @@ def test_the_picture_has_every_proxy_and_the_range_of_luck(many: Derived) -> Non
 def test_the_page_has_the_table_the_order_and_few_pictures(many: Derived) -> None:
     text = page(many)
     assert "Every proxy, combined and static score in pool all</" in text
-    assert text.count("score against test accuracy, by task.") == MOST_PROXIES
+    assert text.count("score against test accuracy, by task.</figcaption>") == MOST_PROXIES
     assert text.index("linear against accuracy") < text.index("kNN against accuracy")
     assert "How sure the order by linear is" in text
     for row in many.tables["proxies"]:
