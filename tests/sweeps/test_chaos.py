@@ -27,22 +27,6 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def field(tmp_path_factory):
-    kept = dict(os.environ)
-    found = Field(tmp_path_factory.mktemp("field"))
-    yield found
-    found.close()
-    os.environ.clear()
-    os.environ.update(kept)
-
-
-@pytest.mark.parametrize("seed", range(6), ids=lambda seed: KINDS[seed])
-def test_no_row_is_lost_or_doubled(field, seed):
-    verdict = field.run(seed)
-    assert not verdict.wrong, str(verdict)
-
-
 @pytest.fixture
 def undisturbed(two_tasks, tmp_path):
     """The sweep's file, and its store as measured inline in peace."""
@@ -102,3 +86,20 @@ def test_a_job_that_kills_its_worker_is_a_failed_row(two_tasks, tmp_path):
     assert [(row["model"], row["kind"]) for row in result.failures] == [("deadly", "finetune")] * 2
     assert all(row["attempt"] == 2 and "its worker died 2 times" in row["error"] for row in result.failures)
     assert len([row for row in result.derived["accuracies"] if row["accuracy"] is not None]) == 4
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    """Last in this file: a sweep that starts while this cluster stands would join it."""
+    kept = dict(os.environ)
+    found = Field(tmp_path_factory.mktemp("field"))
+    yield found
+    found.close()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.mark.parametrize("seed", range(6), ids=lambda seed: KINDS[seed])
+def test_no_row_is_lost_or_doubled(field, seed):
+    verdict = field.run(seed)
+    assert not verdict.wrong, str(verdict)
