@@ -105,7 +105,8 @@ class Field:
         strikes = [self.strike(part) for part in kind.split("+") if part not in (*DISK, "two")]
         strikes *= 3 if kind == "drivers" else 1
         wrong, struck, starts, code = [], fault in (*DISK, "two"), 0, None
-        while code != 0 and starts < len(strikes) + 4:
+        most = len(strikes) + 4
+        while code != 0 and starts < most:
             processes = [
                 self._start(out, fault, seed + starts) for _ in range(2 if kind == "two" and not starts else 1)
             ]
