@@ -56,7 +56,9 @@ class RayExecutor:
                 return
             workers = self.resources.workers or _cores()
             # One logical CPU more than the workers hold: actors that hold every CPU starve all else (Tune's trials).
-            ray.init(num_cpus=int(workers * self.resources.cpus) + 1, include_dashboard=False, **quiet)
+            # "local": never one that somebody else started on this machine, which Ray would join otherwise.
+            cpus = int(workers * self.resources.cpus) + 1
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ClusterError(f"Ray must be reachable at {self.resources.address or 'this machine'}, got: {text}; "

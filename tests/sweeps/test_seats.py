@@ -110,3 +110,13 @@ def test_a_cluster_with_fewer_places_than_workers_asked_for(tmp_path):
         assert sum(seat.coming is not None for seat in executor.seats) == 2
     finally:
         ray.shutdown()
+
+
+def test_a_sweep_that_is_told_no_cluster_joins_none(monkeypatch):
+    paper, told = Paper(lambda name, hired: True), []
+    paper.install(monkeypatch)
+    monkeypatch.setattr(ray_executor.ray, "init", lambda **options: told.append(options))
+    RayExecutor(Setup(ROOT), Resources(None, 2), storage="")
+    RayExecutor(Setup(ROOT), Resources("auto", 2), storage="")
+    assert [options["address"] for options in told] == ["local", "auto"]
+    assert [options.get("num_cpus") for options in told] == [3, None]
