@@ -81,10 +81,15 @@ class Sieve:
     """The rounds of one task. Deterministic: a run that is taken up again finds the same."""
 
     def __init__(self, config: SweepConfig, models: Sequence[Model], task: Task) -> None:
+        """Raises: ConfigError when the first part of the examples would not hold every class."""
         self.config, self.task = config, task
-        self.alive = [model for model, _ in pairs(models, [task]) if model.group != "scratch"]
+        self.alive, self.plan = _pool(models, task), _doubling(config, models, task)
         self.dropped: list[Dropped] = []
-        self.plan, self._turn = _doubling(config, len(self.alive), task), 0
+        self._turn = 0
+        first = self.plan.rounds[0].stop
+        if self.going and first < len(task.classes):
+            raise ConfigError(f"embed.halving must look at every class, task {task.name!r} has {len(task.classes)}, "
+                              f"and its first part {first} examples")  # fmt: skip
 
     @property
     def going(self) -> bool:
@@ -122,10 +127,15 @@ class Sieve:
         self.alive, self._turn = order[first : first + left], self._turn + 1
 
 
-def _doubling(config: SweepConfig, models: int, task: Task) -> Doubling:
+def _pool(models: Sequence[Model], task: Task) -> list[Model]:
+    return [model for model, _ in pairs(models, [task]) if model.group != "scratch"]
+
+
+def _doubling(config: SweepConfig, models: Sequence[Model], task: Task) -> Doubling:
+    """The rounds; two for each model that is fine-tuned are left, or a few."""
     budget = config.finetune.budget if config.finetune is not None else config.regret.answer_budget
     examples = config.embed.sizes(task.sizes)["train"]
-    return Doubling(models, examples, min(models, max(LEAST, 2 * budget)))
+    return Doubling(len(_pool(models, task)), examples, max(LEAST, 2 * budget))
 
 
 def sieves(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> list[Sieve]:
@@ -134,15 +144,8 @@ def sieves(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) 
     Raises:
         ConfigError: for a task of so few examples that its first part would not hold every class.
     """
-    if not config.embed.halving:
-        return []
-    found = [sieve for task in tasks if (sieve := Sieve(config, models, task)).alive and sieve.going]
-    for sieve in found:
-        if sieve.plan.rounds[0].stop < len(sieve.task.classes):
-            raise ConfigError(f"embed.halving must look at every class, task {sieve.task.name!r} has "
-                              f"{len(sieve.task.classes)}, and its first part {sieve.plan.rounds[0].stop} examples"
-                              )  # fmt: skip
-    return found
+    met = [task for task in tasks if config.embed.halving and _pool(models, task)]
+    return [sieve for task in met if (sieve := Sieve(config, models, task)).going]
 
 
 def survivors(jobs: Sequence[Job], found: Sequence[Sieve]) -> list[Job]:
@@ -178,27 +181,26 @@ def told(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], ro
 
 def verdict(config: SweepConfig, models: Sequence[Model], task: Task) -> Verdict:
     """Estimated seconds of looking at one task, with halving and without; the slowest models are taken to stay."""
-    pool = [model for model, _ in pairs(models, [task]) if model.group != "scratch"]
-    plan, every = _doubling(config, len(pool), task), sum(config.embed.sizes(task.sizes).values())
+    plan, every = _doubling(config, models, task), sum(config.embed.sizes(task.sizes).values())
     scored = sum(score_seconds(name, config.proxies[name]) for name in proxies(config))
     # Of a plan in training examples; those of validation come in proportion.
-    costs = [ModelCost(0.05 + scored, forward_seconds(config, model) * every / plan.examples, 0.0) for model in pool]
+    costs = [ModelCost(0.05 + scored, forward_seconds(config, model) * every / plan.examples, 0.0)
+             for model in _pool(models, task)]  # fmt: skip
     return plan.verdict(costs)
 
 
 def advised(config: SweepConfig, models: Sequence[Model], task: Task, least: int) -> tuple[bool, str]:
     """Whether to halve, and why: it must pay, and its first part hold ``least`` training examples."""
-    pool = [model for model, _ in pairs(models, [task]) if model.group != "scratch"]
+    pool, no = _pool(models, task), "no halving over parts of the data: "
     if why := _unfit(config):
-        return False, f"no halving over parts of the data: it {why}"
+        return False, f"{no}it {why}"
     if not config.embed.reuse or config.embed.layers == "best" or not pool:
-        return False, "no halving over parts of the data: nothing embedded is taken up again"
-    plan = _doubling(config, len(pool), task)
-    if len(plan.rounds) < 2:
-        return False, f"no halving over parts of the data: {len(pool)} models are few enough"
-    first = plan.rounds[0].stop
-    if first < max(least, len(task.classes)):
-        return False, f"no halving over parts of the data: the first would be {first:,} examples, under {least:,}"
+        return False, f"{no}nothing embedded is taken up again"
+    first, *rest = _doubling(config, models, task).rounds
+    if not rest:
+        return False, f"{no}{len(pool)} models are few enough"
+    if first.stop < max(least, len(task.classes)):
+        return False, f"{no}the first would be {first.stop:,} examples, under {least:,}"
     found = verdict(config, models, task)
     return found.pays, f"over parts of the data {found}"
 

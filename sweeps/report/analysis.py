@@ -101,8 +101,8 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     ranked = order([*views.reads(answer_strategy), *best], evidence.task_names, views, sorted(pooled))
     read = [note for row in evidence.tasks for note in row.get("notes") or ()]
     stand_ins = [f"{model} is a substitute: {reason}" for model, reason in substitutes.items()]
-    notes = [*read, *_cells(cells), *cells.notes, *_dropped(evidence), *_unscored(evidence, views), *judged.notes, *silent,
-             *stand_ins]  # fmt: skip
+    unseen = [*_cells(cells), *cells.notes, *_dropped(evidence), *_unscored(evidence, views)]
+    notes = [*read, *unseen, *judged.notes, *silent, *stand_ins]
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked, members)
 
 

@@ -142,11 +142,11 @@ class Doubling:
 
     Args:
         models: M, the size of the pool.
-        examples: N.
+        examples: N; of too few for all rounds the first get none.
         least: how many models are kept in any case, at least 1.
 
     Raises:
-        ValueError: nobody to keep, or fewer examples than the first round would need one of.
+        ValueError: no model, or nobody to keep.
 
     Source:
         Ours; `DataHalving` is the published schedule, which goes on until one or two are left.
@@ -159,8 +159,6 @@ class Doubling:
     def __post_init__(self) -> None:
         if self.models < 1 or self.least < 1:
             raise ValueError(f"models and least must be at least 1, got {self.models} and {self.least}")
-        if self.examples < (needed := 2 ** (len(self.sizes) - 1)):
-            raise ValueError(f"examples must be at least {needed}, one for the first round, got {self.examples}")
 
     @property
     def sizes(self) -> tuple[int, ...]:
