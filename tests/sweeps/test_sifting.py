@@ -223,7 +223,7 @@ def test_a_failed_look_is_told(place, tmp_path):
         ({"finetune": {"models": "all"}}, "must come with a strategy as finetune.models"),
         ({"finetune": {"models": "agnostic"}}, "needs a strategy that reads proxies, got 'agnostic'"),
         (
-            {"finetune": {"models": "otce"}, "proxies": {"linear": {}, "otce": {"reference": "t"}}},
+            {"finetune": {"models": "otce"}, "proxies": {"linear": {}, "knn": {}, "otce": {"reference": "t"}}},
             "needs proxies of the features of one task, got 'otce'",
         ),
         ({"head2toe": {}, "finetune": None}, "must come without \\[head2toe\\]"),

@@ -1,6 +1,7 @@
 """Successive halving: the schedule of the specification, over fine-tuning steps and over data."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -150,7 +151,7 @@ def test_every_doubling(models, least, examples):
     assert [turn.first for turn in rounds] == [0, *(turn.stop for turn in rounds[:-1])]
     assert (rounds[0].models, rounds[-1].stop) == (models, examples)
     assert rounds[-1].models == min(models, least)
-    for one, other in zip(rounds, rounds[1:], strict=False):
+    for one, other in pairwise(rounds):
         assert other.models == max(least, math.ceil(one.models / 2)) < one.models
         assert 2 * one.stop <= other.stop <= 2 * one.stop + 1
 
