@@ -215,6 +215,17 @@ def test_a_failed_look_is_told(place, tmp_path):
     assert any("not scored" in note and "bad" in note for note in answer.notes)
 
 
+def test_a_proxy_that_needs_more_examples_says_so(place, tmp_path):
+    """A vote of 130 neighbours cannot be had of the first 120 examples: nobody is better, and names decide."""
+    answer = rank(place / "data.npz", str(place / "zoo.toml"), out=tmp_path, finetune=False, how=INLINE, strategy="knn",
+                  overrides=[*SMALL[:1], SMALL[-1], "embed.halving=true", "proxies.knn.k=130"])  # fmt: skip
+    assert not answer.failures
+    reasons = {row["reason"] for row in Store(tmp_path).rows("sifted") if row["examples"] == 120}
+    assert reasons == {"knn needs at least k=130 training examples, got 120"}
+    assert {each.reason for each in answer.ranking[-6:]} == {"dropped after 120 examples: knn unknown"}
+    assert [each.model for each in answer.ranking[-6:]] == sorted(f"tiny_{width}" for width in WIDTHS)[6:]
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
