@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -16,17 +17,23 @@ from sweeps.cli import app
 from sweeps.config import parse
 from sweeps.errors import ConfigError
 from sweeps.hands import How
+from sweeps.jobs.context import Context
+from sweeps.jobs.embed import forward, seen
 from sweeps.outlook import outlook
 from sweeps.plan import measurements
 from sweeps.ranking import prepare, rank
+from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.sifting import Sieve
 from sweeps.sql import query
 from sweeps.store import Store
+from sweeps.tasks.registry import from_images, from_texts
 from sweeps.tasks.splits import leading
 from sweeps.types import Model, Task
 from sweeps.watch import standing
+from sweeps.zoo.registry import resolve_entry
 from sweeps.zoo.vision import VisionModel
-from tests.conftest import DOUBLES
+from tests.conftest import DOUBLES, draw_folder
+from tests.doubles import language
 from tests.doubles.same import same_tables
 
 INLINE = How(executor="inline")
@@ -331,3 +338,32 @@ def test_two_workers_find_the_same(place, halved, tmp_path):
     answer = ranked(place, tmp_path / "out", "embed.halving=true", how=How(workers=2))
     assert not same_tables(Store(place / "halved"), Store(tmp_path / "out"), MEASURED)
     assert answer.ranking == halved.ranking
+
+
+@pytest.mark.parametrize("what", ["images", "texts"])
+def test_a_part_is_read_as_the_whole_is(tmp_path, what):
+    """Features, labels and digests of a part are those rows of the whole; texts still come by falling length."""
+    if what == "images":
+        task = from_images(TaskEntry(name="t", path=str(draw_folder(tmp_path / "t"))), seed=0)
+        entry = ModelEntry(name="m", source="factory:tiny:build", path=str(DOUBLES))
+        settings = {"image_size": 16}
+    else:
+        task = from_texts(TaskEntry(name="t", path=str(language.jsonl(tmp_path / "t.jsonl", 60)), text="text"), seed=0)
+        entry = ModelEntry(name="m", source=f"transformers:{language.folder(tmp_path / 'bert', 'bert')}")
+        settings = {"max_tokens": 32}
+    context = Context(tmp_path / "cache")
+    loaded = context.model(resolve_entry(entry), classes=None, settings=settings)
+    whole = context.examples(task, "train", loaded)
+    part = seen(whole, "train", {"examples": 10, "seed": 3})
+    assert seen(whole, "train", {"examples": len(whole), "seed": 3}) is whole
+    assert seen(whole, "train", {}) is whole
+    assert len(part) == 10
+    assert torch.equal(part.labels, whole.labels[part.rows])
+    assert torch.equal(part.digests(), whole.digests()[part.rows])
+    met = [row for chosen in part.batches(4) for row in torch.arange(10)[chosen].tolist()]
+    assert sorted(met) == list(range(10))
+    if what == "texts":
+        lengths = whole.tokens.lengths[part.rows[met].numpy()]
+        assert (np.diff(lengths) <= 0).all()
+    features = [forward(loaded, examples, 4)[0] for examples in (part, whole)]
+    assert torch.allclose(features[0], features[1][part.rows], rtol=1e-4, atol=1e-5)
