@@ -367,3 +367,16 @@ def test_a_part_is_read_as_the_whole_is(tmp_path, what):
         assert (np.diff(lengths) <= 0).all()
     features = [forward(loaded, examples, 4)[0] for examples in (part, whole)]
     assert torch.allclose(features[0], features[1][part.rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_with_eight_thousand_images_it_halves_unasked(place, tmp_path):
+    data, zoo = colours(tmp_path, 13_336), str(place / "zoo.toml")
+    ready = prepare(data, zoo, finetune=False)
+    assert ready.config.embed.halving
+    assert "halving pays" in ready.halving
+    found = [rank(data, zoo, finetune=False, out=tmp_path / str(number), overrides=[*SMALL[:1], SMALL[-1], *more],
+                  how=INLINE) for number, more in enumerate(([], ["embed.halving=false"]))]  # fmt: skip
+    assert [answer.ran.get("sift") for answer in found] == [12 + 6, None]
+    assert [each.model for each in found[0].ranking[:2]] == [each.model for each in found[1].ranking[:2]]
+    assert [answer.ran["embed"] for answer in found] == [4, 12]
