@@ -157,7 +157,7 @@ def survivors(jobs: Sequence[Job], found: Sequence[Sieve]) -> list[Job]:
 
 
 def told(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], rows: Iterable[Row],
-         statuses: Mapping[str, str]) -> tuple[list[Sieve], list[Job]]:  # fmt: skip
+         statuses: Mapping[str, str] | None = None) -> tuple[list[Sieve], list[Job]]:  # fmt: skip
     """The rounds as far as tables tell them, and guesses beyond; the sieves after all rounds, and every look.
 
     Args:
@@ -165,14 +165,14 @@ def told(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], ro
         models: its models.
         tasks: its tasks.
         rows: of ``sifted``.
-        statuses: job id -> status of every job that was settled.
+        statuses: job id -> status of every job that was settled; None when the run is over, in time or not.
     """
     found, jobs, rows = sieves(config, models, tasks), list[Job](), list(rows)
     for sieve in found:
         while sieve.going:
             now = sieve.jobs()
             jobs += now
-            if all(job.id in statuses for job in now):
+            if statuses is None or all(job.id in statuses for job in now):
                 sieve.drop(rows)
             else:
                 sieve.guess()

@@ -113,7 +113,7 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How, remote:
     order = picks.chosen(config, config.regret.answer, len(models), models, task, tables.facts, tables.scores)
     arms = tables.arms()
     tuned = config.finetune is not None
-    dropped = [gone for sieve in told(config, models, [task], tables.sifted, tables.statuses)[0]
+    dropped = [gone for sieve in told(config, models, [task], tables.sifted)[0]
                for gone in sieve.dropped]  # fmt: skip
     order = _behind(order, dropped, config.regret.answer_budget)
     places = _places(order, tables, dropped, config.regret.answer_budget if tuned else 0)
@@ -159,7 +159,6 @@ class Tables:
         self.facts = store.rows("models")
         self.scores = [row for row in store.rows("scores") if row["job"] in self.plan]
         self.sifted = store.rows("sifted")
-        self.statuses = store.statuses()
         self.jobs = [row for row in store.rows("jobs") if row["status"] == "ok"]
         found = [row for row in store.rows("checkpoints") if row["job"] in self.plan]
         self.checkpoint = found[0] if found else None

@@ -130,7 +130,8 @@ class Evidence:
     @cached_property
     def dropped(self) -> Mapping[tuple[str, str], list[Row]]:
         """(task, model) -> the rows of ``sifted`` after which it was dropped: it was not looked at on all examples."""
-        went_on = {(row["task"], row["model"]) for row in self.plan if row["kind"] != "sift"}
+        ended = {row["job"] for row in self.sifted}  # of the others nobody knows: they failed, or had no time
+        went_on = {(row["task"], row["model"]) for row in self.plan if row["kind"] != "sift" or row["job"] not in ended}
         last: dict[tuple[str, str], list[Row]] = {}
         for row in sorted(self.sifted, key=lambda row: (-row["examples"], row["task"], row["model"], row["proxy"])):
             key = row["task"], row["model"]

@@ -210,6 +210,24 @@ def test_a_model_whose_look_failed_is_out():
     assert not nobody.alive
 
 
+def test_a_run_that_ended_early_is_told_as_it_went():
+    """Two of twelve were not looked at for want of time; of a run that may go on nothing is known of the rest."""
+    config, models, task = sweep({"reuse": True, "halving": True}), models_of(12), images()
+    sieve, rows = Sieve(config, models, task), []
+    while sieve.going:
+        met = [job for job in sieve.jobs() if job.model.name > "m01"]
+        rows += [{"job": job.id, "model": job.model.name, "task": "t", "proxy": "linear", "seconds": 0.1,
+                  "value": int(job.model.name[1:]) / 100} for job in met]  # fmt: skip
+        sieve.drop(rows)
+    (over,), looks = sifting.told(config, models, [task], rows)
+    assert [gone.model for gone in over.dropped] == ["m07", "m06", "m05", "m04", "m03", "m02"]
+    assert [model.name for model in over.alive] == ["m11", "m10", "m09", "m08"]
+    assert len(looks) == 12 + 6
+    (guessed,), looks = sifting.told(config, models, [task], rows, {row["job"]: "ok" for row in rows})
+    assert not guessed.dropped
+    assert (len(guessed.alive), len(looks)) == (4, 12 + 6)
+
+
 def test_a_failed_look_is_told(place, tmp_path):
     zoo = tmp_path / "zoo.toml"
     zoo.write_text((place / "zoo.toml").read_text() + f'\n[[model]]\nname = "bad"\nsource = "factory:tiny:broken"\n'
