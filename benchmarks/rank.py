@@ -90,9 +90,9 @@ def line(answer: Answer, truth: Store, test: int) -> dict[str, Any]:
     reached = next(row["test_accuracy"] for row in runs
                    if (row["model"], row["learning_rate"]) == (best["model"], best["learning_rate"]))  # fmt: skip
     every, some = sum(row["seconds"] for row in runs), answer.seconds
-    passes = EVALUATED * runs[0]["steps"] * runs[0]["batch"] + 2 * 200
+    passes = EVALUATED * runs[0]["steps"] * runs[0]["batch"] + RECIPE["evaluations"] * 200
     lean = every * (passes + test / len(runs)) / (passes + test)
-    looking = some.get("embed", 0.0) + some.get("score", 0.0)
+    looking = some.get("sift", 0.0) + some.get("embed", 0.0) + some.get("score", 0.0)
     many = MANY / len(cells)
     return {
         "task": answer.task, "picks": ", ".join(place.model for place in tuned), "best": max(cells.values()),

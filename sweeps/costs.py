@@ -32,7 +32,12 @@ _FORWARD = {"image": _image_seconds, "text": _text_seconds}
 
 def embed_seconds(config: SweepConfig, model: Model, task: Task) -> float:
     """Estimated seconds of an embedding."""
-    return forward_seconds(config, model) * (task.sizes["train"] + task.sizes["val"]) + 0.05
+    return forward_seconds(config, model) * sum(config.embed.sizes(task.sizes).values()) + 0.05
+
+
+def score_seconds(name: str, options: Mapping[str, Any]) -> float:
+    """Estimated seconds of a proxy on features that are there."""
+    return 0.02 + 8e-4 * (options.get("steps", 2500) if name == "linear" else 0)
 
 
 def steps(tuning: Mapping[str, Any], task: Task) -> int:
@@ -77,7 +82,7 @@ def calibrated(jobs: Iterable[Job], measured: Iterable[Row], known: Iterable[Job
     rows = list(measured)
     for row in rows:
         took[_like(row["kind"]), row["model"]].append((row["seconds"], guesses.get(row["job"])))
-        if row["kind"] == "embed" and row["job"] in guesses:
+        if row["kind"] in ("embed", "sift") and row["job"] in guesses:
             passes[row["model"]].append(row["seconds"] / guesses[row["job"]])
     pace = {model: sum(ratios) / len(ratios) for model, ratios in passes.items()}
     usual = sum(pace.values()) / len(pace) if pace else 1.0
@@ -90,7 +95,7 @@ def calibrated(jobs: Iterable[Job], measured: Iterable[Row], known: Iterable[Job
     for job in jobs:
         same, beyond = took.get((_like(job.kind), job.model.name)), off[_like(job.kind)]
         scale = 1.0 if job.kind in _FEATURES else pace.get(job.model.name, usual)
-        if beyond and job.kind != "embed":
+        if beyond and job.kind not in ("embed", "sift"):
             scale *= sum(beyond) / len(beyond)
         if same:
             found[job.id] = sum(each * job.cost / guess if guess else each for each, guess in same) / len(same)
@@ -108,7 +113,7 @@ def _like(kind: str) -> str:
 
 def feature_bytes(config: SweepConfig, models: Iterable[Model], tasks: Sequence[Task]) -> int:
     """Estimated size of the feature cache: float32 features of train and validation."""
-    return sum(4 * (task.sizes["train"] + task.sizes["val"]) * (model.dim or 1280)
+    return sum(4 * sum(config.embed.sizes(task.sizes).values()) * (model.dim or 1280)
                for model in models for task in tasks if model.modality == task.modality)  # fmt: skip
 
 

@@ -24,7 +24,8 @@ from sweeps.types import Row
 
 CURSOR = ".mirror.json"
 STAGED = ".mirror"  # tables without places, as they are told
-MEASURED = ("models", "tasks", "plan", "jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
+MEASURED = ("models", "tasks", "plan", "jobs", "features", "sifted", "scores", "runs", "embeddings", "bounds",
+            "head2toe")  # fmt: skip
 PLACES = ("host", "worker", "traceback")
 TERMS = ("total", "reference_loss", "label_mismatch", "distribution_mismatch")
 FACTS = ("source", "group", "family", "parameters", "dim", "input_size", "upstream", "upstream_size",

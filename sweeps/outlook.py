@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sweeps.config import SweepConfig
 from sweeps.picks import BEST
 from sweeps.plan import grid, pairs, rungs
 from sweeps.run import Plan, plan
+from sweeps.sifting import shown, survivors, told
 from sweeps.store import Store
 from sweeps.types import Job, Model, Row, Task
 
@@ -24,7 +25,8 @@ class Outlook:
     of tasks, and notes on what of them is left out.
 
     ``tuned`` is for a sweep that fine-tunes picks only: how many, the seconds of that, and of fine-tuning all.
-    ``trials`` are those of one search; then the planned jobs, ids of those done, and rows of ``jobs`` measured here.
+    ``trials`` are those of one search; then the planned jobs (of models that are sifted, guesses), ids of those done,
+    rows of ``jobs`` measured here, and a line per task whose models are sifted.
     """
 
     models: int
@@ -42,6 +44,7 @@ class Outlook:
     jobs: tuple[Job, ...] = ()
     done: frozenset[str] = frozenset()
     rows: tuple[Row, ...] = ()
+    sifted: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -55,6 +58,8 @@ def outlook(config: SweepConfig, out: str | Path, planned: Plan | None = None) -
     store = Store(out)
     statuses = store.statuses() if store.folder.is_dir() else {}
     rows = [row for row in store.rows("jobs") if row["status"] == "ok"] if statuses else []
+    sieves, looks = told(config, models, tasks, store.rows("sifted") if statuses else [], statuses)
+    jobs = (*looks, *survivors(jobs, sieves))
     seconds = costs.calibrated(jobs, rows, jobs)
     kinds = {kind: _tally([job for job in jobs if job.kind == kind], statuses, seconds)
              for kind in dict.fromkeys(job.kind for job in jobs)}  # fmt: skip
@@ -68,9 +73,20 @@ def outlook(config: SweepConfig, out: str | Path, planned: Plan | None = None) -
     folder = next(path for path in (store.out.absolute(), *store.out.absolute().parents) if path.exists())
     return Outlook(len(models), len(tasks), kinds, searches, bool(rows), costs.feature_bytes(config, models, tasks),
                    costs.pixel_bytes(config, models, tasks), shutil.disk_usage(folder).free, faults,
-                   tuple(note for task in tasks for note in task.notes), tuned,
+                   tuple(_notes(config, tasks)), tuned,
                    config.search.trials if config.search else 0, jobs,
-                   frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows))  # fmt: skip
+                   frozenset(job.id for job in jobs if statuses.get(job.id) == "ok"), tuple(rows),
+                   tuple(shown(sieve) for sieve in sieves))  # fmt: skip
+
+
+def _notes(config: SweepConfig, tasks: Sequence[Task]) -> Iterator[str]:
+    """What is left out of the tasks, and of what models are embedded with."""
+    for task in tasks:
+        yield from task.notes
+        looked = config.embed.sizes(task.sizes)["train"]
+        if looked < task.sizes["train"]:
+            yield (f"models are looked at on {looked:,} of {task.sizes['train']:,} training examples of {task.name}; "
+                   "fine-tuning reads all")  # fmt: skip
 
 
 def _tuned(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task], jobs: Sequence[Job],
@@ -109,6 +125,8 @@ def show_outlook(console: Console, found: Outlook, out: str | Path) -> None:
     for kind, (planned, done, failed, left) in found.kinds.items():
         table.add_row(kind, str(planned), str(done), str(failed), str(planned - done), f"{left:.0f}")
     console.print(table)
+    for line in found.sifted:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if found.tuned:
         picked, some, every = found.tuned
         of = f"{picked} of {found.models} models"

@@ -6,9 +6,17 @@ from itertools import pairwise
 from typing import Any
 
 from sweeps.config import SweepConfig
-from sweeps.costs import EVALUATED, embed_seconds, finetune_seconds, forward_seconds, rung_seconds, steps
+from sweeps.costs import (
+    EVALUATED,
+    embed_seconds,
+    finetune_seconds,
+    forward_seconds,
+    rung_seconds,
+    score_seconds,
+    steps,
+)
 from sweeps.errors import ConfigError, did_you_mean
-from sweeps.settings import EARLY, Bound, Head2Toe, Task2Vec, TauSearch
+from sweeps.settings import EARLY, Bound, Head2Toe, Task2Vec, TauSearch, looked
 from sweeps.tuning import FineTune, evaluation_steps
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import BOUND, EMBED, FINETUNE, HEAD2TOE, HEAD2TOE_FT, SCORE, TASK2VEC
@@ -63,10 +71,33 @@ def pairs(models: Iterable[Model], tasks: Sequence[Task]) -> list[tuple[Model, T
     return [(model, task) for model in models for task in tasks if model.modality == task.modality]
 
 
-def _embed(config: SweepConfig, model: Model, task: Task) -> Job:
+def _embed(config: SweepConfig, model: Model, task: Task, *, whole: bool = False) -> Job:
     settings = {"batch": config.embed.batch, **config.embed.view(task.modality)}
     settings |= {"reuse": True} if config.embed.reuse else {}
+    if config.embed.examples is not None and not whole:
+        settings |= _part(config, task, config.embed.examples)
     return Job("embed", EMBED, model, task, settings, cost=embed_seconds(config, model, task))
+
+
+def _part(config: SweepConfig, task: Task, examples: int) -> dict[str, Any]:
+    """The settings of an embedding of so many examples; none where that is all there are."""
+    if all(looked(split, examples, task.sizes[split]) == task.sizes[split] for split in ("train", "val")):
+        return {}
+    if examples < len(task.classes):
+        raise ConfigError(f"embed.examples must be at least the classes of task {task.name!r} ({len(task.classes)}), "
+                          f"got {examples}")  # fmt: skip
+    return {"examples": examples, "seed": config.seed}
+
+
+def sift(config: SweepConfig, model: Model, task: Task, proxies: Sequence[str], examples: int, before: int = 0) -> Job:
+    """A look at the first ``examples`` of a task, of which so many were embedded ``before``."""
+    settings = {**_embed(config, model, task).settings, **_part(config, task, examples)}
+    asked = {name: dict(config.proxies[name]) for name in sorted(proxies)}
+    version = SCORE + sum(PROXIES[name].version if name in PROXIES else 1 for name in proxies)
+    new = sum(looked(split, examples, task.sizes[split]) - (looked(split, before, task.sizes[split]) if before else 0)
+              for split in ("train", "val"))  # fmt: skip
+    cost = forward_seconds(config, model) * new + 0.05 + sum(score_seconds(*each) for each in asked.items())
+    return Job("sift", version, model, task, {"embed": settings, "proxies": asked, "seed": config.seed}, cost=cost)
 
 
 def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any], tasks: Mapping[str, Task]) -> Job:
@@ -79,8 +110,8 @@ def _score(config: SweepConfig, embed: Job, name: str, options: Mapping[str, Any
                 "embed": dict(embed.settings)}  # fmt: skip
     version = SCORE + (PROXIES[name].version if name in PROXIES else 1)
     needs = [embed.id] if reference is None else [embed.id, _embed(config, embed.model, reference).id]
-    steps = options.get("steps", 2500) if name == "linear" else 0
-    return Job("score", version, embed.model, embed.task, settings, reference, tuple(needs), 0.02 + 8e-4 * steps)
+    return Job("score", version, embed.model, embed.task, settings, reference, tuple(needs),
+               score_seconds(name, options))  # fmt: skip
 
 
 def _reference(proxy: str, names: str | Sequence[str] | None, tasks: Mapping[str, Task], modality: str) -> Task | None:
@@ -164,7 +195,7 @@ def bounds(config: SweepConfig, asked: Bound, models: Sequence[Model], tasks: Ma
 
 def _head2toe(config: SweepConfig, asked: Head2Toe, model: Model, task: Task) -> list[Job]:
     """The selection, and the fine-tunings that start from it."""
-    embed = _embed(config, model, task)
+    embed = _embed(config, model, task, whole=True)  # of every layer too all examples are read
     settings = asked.model_dump(mode="json", exclude={"finetune"}) | {
         "seed": config.seed,
         "embed": dict(embed.settings),

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeps import config as configuration
-from sweeps import picks, sql, track
+from sweeps import sifting, sql, track
 from sweeps.config import SweepConfig
 from sweeps.errors import DataError
 from sweeps.hands import Hands, How
-from sweeps.ledger import note_facts, note_plan
+from sweeps.ledger import note_facts
 from sweeps.output import hold, write_config
 from sweeps.plan import measurements, met
 from sweeps.progress import Display, Silent
-from sweeps.stages import STAGES, Course, after
+from sweeps.stages import Course, after, measure
 from sweeps.store import Store
 from sweeps.tasks import registry as tasks_registry
 from sweeps.types import Job, Model, Outcome, Row, Task
@@ -57,7 +57,7 @@ MEASURING = 0.5  # of a limit may be used before anything is fine-tuned
 
 def plan(config: SweepConfig) -> Plan:
     """Models, tasks, the jobs known beforehand, and the faults of tasks that cannot be read (name -> one line)."""
-    picks.check(config)
+    sifting.check(config)
     models, (tasks, faults) = zoo_registry.resolve(config), tasks_registry.resolve(config)
     if not tasks:
         raise DataError("\n".join(faults.values()))
@@ -67,7 +67,7 @@ def plan(config: SweepConfig) -> Plan:
 
 def jobs(config: SweepConfig, models: Sequence[Model], tasks: Sequence[Task]) -> tuple[Job, ...]:
     """The jobs known beforehand, of models and tasks that are known already."""
-    picks.check(config)
+    sifting.check(config)
     return measurements(config, models, tasks)
 
 
@@ -96,14 +96,12 @@ def run(
             store.append(outcome)
             display.settled(outcome)
 
-        note_plan(store, "measure", known)
-        for stage in STAGES:
-            note_plan(store, stage, ())
+        course = Course(config, models, tasks, store, hands, settle, display)
         note_facts(store, models, tasks)
         hands.limit.share = MEASURING if config.finetune is not None else 1.0
-        hands.run("measure", known, settle, display)
+        left = measure(course, known)
         hands.limit.share = 1.0
-        after(Course(config, models, tasks, store, hands, settle, display), known, note_facts(store, models, tasks))
+        after(course, left, note_facts(store, models, tasks))
         display.close()
         store.compact()
     found = report(store, config, faults, how.wandb, fresh=False)

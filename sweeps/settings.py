@@ -106,6 +106,10 @@ class Embed(Frozen):
     ``max_tokens`` where it is cut (None: what the model reads, at most 512), and ``layers`` which hidden states: the
     last layer's, the mean over layers, or those of the layer that suits the training split best by LogME. Fine-tuning
     reads the last layer in place of the best: it trains them all.
+
+    ``examples`` is how many training examples are looked at at most, and a quarter as many of validation (None: all);
+    fine-tuning reads everything. With ``halving``, models are first looked at on a part of these, the better half, by
+    the strategy that picks, on twice as many, and so on: few are measured on all.
     """
 
     batch: PositiveInt = 64
@@ -114,10 +118,31 @@ class Embed(Frozen):
     layers: Literal["last", "mean", "best"] = "last"
     max_tokens: Annotated[int, Field(ge=4)] | None = None
     reuse: bool = False
+    examples: PositiveInt | None = None
+    halving: bool = False
+
+    @model_validator(mode="after")
+    def _reused(self) -> Self:
+        if self.halving and (not self.reuse or self.layers == "best"):
+            raise ValueError("halving must come with reuse = true and layers other than \"best\": it takes up what was "
+                             f"embedded before, got reuse = {str(self.reuse).lower()}, layers = {self.layers!r}"
+                             )  # fmt: skip
+        return self
+
+    def sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """How many examples of training and validation are looked at, of a task that has so many."""
+        return {split: looked(split, self.examples, sizes[split]) for split in ("train", "val")}
 
     def view(self, modality: str) -> dict[str, Any]:
         """How a model sees an example of that modality: what an embedding and a fine-tuning must agree on."""
         return self.model_dump(include=set(VIEWS[modality]))
+
+
+def looked(split: str, examples: int | None, size: int) -> int:
+    """How many examples of a split of some size are looked at, where ``examples`` of training are."""
+    if examples is None:
+        return size
+    return min(size, examples if split == "train" else max(1, examples // 4))
 
 
 # What of [embed] reaches the jobs, by modality.

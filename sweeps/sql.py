@@ -18,7 +18,7 @@ from rich.table import Table
 from sweeps.errors import ConfigError, OutputError
 from sweeps.store import SCHEMAS, Store
 
-MEASURED = ("jobs", "features", "scores", "runs", "checkpoints", "embeddings", "bounds", "head2toe")
+MEASURED = ("jobs", "features", "sifted", "scores", "runs", "checkpoints", "embeddings", "bounds", "head2toe")
 
 
 def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
@@ -34,7 +34,7 @@ def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
     for name in SCHEMAS:
         connection.register(f"all_{name}" if name in MEASURED else name, store.read(name))
     planned = "job in (select job from plan)"
-    for name in ("features", "scores", "checkpoints", "embeddings", "head2toe"):
+    for name in ("features", "sifted", "scores", "checkpoints", "embeddings", "head2toe"):
         connection.execute(f"create view {name} as select * from all_{name} where {planned}")
     for name in ("runs", "bounds"):
         connection.execute(

@@ -1,4 +1,4 @@
-"""The stages of a run after measuring: fine-tune the picks, search, confirm, judge the winner, keep its checkpoint."""
+"""The stages of a run: measure what sifting leaves, fine-tune the picks, search, confirm, judge, keep the winner."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from sweeps.hands import Hands
 from sweeps.ledger import note_plan
 from sweeps.plan import confirmations, export, finals, grid, head, rungs
 from sweeps.progress import Display
+from sweeps.sifting import sieves, survivors
 from sweeps.store import Store
 from sweeps.types import Job, Model, Outcome, Row, Task
 
-STAGES = ("tune", "tau", "search", "confirm", "head", "final", "export")
+STAGES = ("sift", "tune", "tau", "search", "confirm", "head", "final", "export")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,28 @@ class Course:
         """The fine-tunings of jobs, and of the searches among them."""
         ids = {job.id for job in jobs}
         return [row for row in self.store.rows("runs") if row["job"] in ids or row["search"] in ids]
+
+
+def measure(course: Course, jobs: Sequence[Job]) -> list[Job]:
+    """Run the jobs that were known beforehand; of a sweep that is halved those of the models that sifting leaves.
+
+    Returns:
+        The jobs that were to be run in the end.
+    """
+    for stage, known in ("measure", jobs), *((stage, ()) for stage in STAGES):
+        note_plan(course.store, stage, known)
+    found, asked = sieves(course.config, course.models, course.tasks), list[Job]()
+    while going := [sieve for sieve in found if sieve.going]:
+        now = [job for sieve in going for job in sieve.jobs()]
+        asked += now
+        note_plan(course.store, "sift", asked)
+        course.hands.run("sift", now, course.settle, course.display)
+        rows = course.store.rows("sifted", [job.id for job in now])
+        for sieve in going:
+            sieve.drop(rows)
+    left = survivors(jobs, found)
+    course.run("measure", left)
+    return left
 
 
 def after(course: Course, jobs: Sequence[Job], facts: Sequence[Row]) -> None:

@@ -54,6 +54,10 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("seconds", _REAL),
         ("images_per_second", _REAL),
     ],
+    "sifted": [
+        ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("examples", _INT), ("reused", _INT), ("proxy", _TEXT),
+        ("value", _REAL), ("reason", _TEXT), ("seconds", _REAL),
+    ],
     "scores": [
         ("job", _TEXT), ("model", _TEXT), ("task", _TEXT), ("proxy", _TEXT), ("value", _REAL),
         ("values", pa.list_(_REAL)), ("low", _REAL), ("high", _REAL), ("replicates", pa.list_(pa.float32())),
@@ -175,7 +179,7 @@ DERIVED = ("accuracies", "regret", "strategies", "budgets", "solved", "compariso
 
 
 # Tables with one part per job, whose every row names its job: those that grow with the sweep and are compacted.
-PACKED = ("jobs", "features", "scores", "runs", "embeddings", "bounds", "head2toe")
+PACKED = ("jobs", "features", "sifted", "scores", "runs", "embeddings", "bounds", "head2toe")
 PACK_PARTS, PACK_BYTES = 256, 128 * 2**20  # from how many parts on; a larger pack is not written again
 BACKLOG, PACE = 64, 0.5  # outcomes on their way, and seconds from one writing to the next when there are many
 TOGETHER = 8  # so many that are written at once are a pack

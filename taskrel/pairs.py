@@ -83,12 +83,14 @@ def neighbours(train: Any, queries: Any, k: int, metric: Metric = "euclidean") -
     # One centre for both: distances do not change with the origin, rounding does, and near the data it is smallest.
     centre = tensor(train).mean(dim=0)
     side, asked = _side(train, metric, centre), _side(queries, metric, centre)
-    width = max(1, _BLOCK // len(side.x))
-    best = []
-    for start in range(0, len(asked.x), width):
-        halves = _halves(asked, slice(start, start + width), side, slice(None))
-        best.append(halves.topk(min(k + 1, len(side.x)), dim=1, largest=False))
-    values, index = torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+    m, wanted, width = len(asked.x), min(k + 1, len(side.x)), max(1, _BLOCK // len(side.x))
+    values, index = asked.x.new_empty(m, wanted), torch.empty(m, wanted, dtype=torch.long, device=asked.x.device)
+    # One block for all: what is freed and wanted again by turns leaves holes that add up to many blocks.
+    block = asked.x.new_empty(min(width, m), len(side.x))
+    for start in range(0, m, width):
+        these = slice(start, start + width)
+        halves = _halves(asked, these, side, slice(None), out=block[: m - start])
+        values[these], index[these] = halves.topk(wanted, dim=1, largest=False)
     return _settled(values, index, k, asked, side, others=False)
 
 
@@ -103,9 +105,9 @@ def _side(features: Any, metric: Metric, centre: Tensor | None = None) -> _Side:
     return _Side(x, x.square().sum(dim=1) / 2, features, metric)
 
 
-def _halves(asked: _Side, these: slice | Tensor, side: _Side, those: slice) -> Tensor:
-    """[a, b] half distances from one product; for cosine, distances."""
-    halves = torch.addmm(side.half[those], asked.x[these], side.x[those].T, alpha=-1)
+def _halves(asked: _Side, these: slice | Tensor, side: _Side, those: slice, out: Tensor | None = None) -> Tensor:
+    """[a, b] half distances from one product, in ``out`` if it is given; for cosine, distances."""
+    halves = torch.addmm(side.half[those], asked.x[these], side.x[those].T, alpha=-1, out=out)
     halves += asked.half[these][:, None]
     return halves
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 # kind -> "module:function", imported by the worker that meets the first job of the kind.
 KINDS: Mapping[str, str] = MappingProxyType(
     {
+        "sift": "sweeps.jobs.sift:run",
         "embed": "sweeps.jobs.embed:run",
         "score": "sweeps.jobs.score:run",
         "early": "sweeps.jobs.early:run",

@@ -77,7 +77,7 @@ def _chosen(job: Job, reference: Splits, target: Splits) -> Splits:
 
 def _splits(job: Job, task: Task, context: Context) -> Splits:
     embedded = embed_job(job.model, task, job.settings["embed"])
-    return context.keep(embedded.id, lambda: on_device(probes(embedded, context), context.device))
+    return context.keep(job.model, embedded.id, lambda: on_device(probes(embedded, context), context.device))
 
 
 def _reference(job: Job, context: Context, part: Probe) -> Reference:
@@ -94,7 +94,7 @@ def _reference(job: Job, context: Context, part: Probe) -> Reference:
     key = [embedded.id, settings["classes"], settings["taus"], settings["per_class"], settings["seed"]]
     if settings["classes"] == "random":
         key.append(settings["count"] or len(job.task.classes))
-    return context.keep(f"reference {key}", make)
+    return context.keep(job.model, f"reference {key}", make)
 
 
 def _labelled(job: Job, context: Context, reference: Splits, target: Splits) -> list[Row]:
@@ -162,7 +162,7 @@ def _released(job: Job, context: Context, reference: Splits, target: Splits) -> 
     classes = "" if settings["classes"] == "all" else reference["train"].classes.tolist()
     key = f"penalised {job.model.content} {job.reference.content} {classes} {settings['released_head']}"
     try:
-        head, rate = context.keep(key, make)
+        head, rate = context.keep(job.model, key, make)
     except CannotScore as why:
         return _row(job, "released", BOUND_TAUS[0], reason=str(why))
     found = as_released((reference["train"], reference["val"]), (target["train"], target["val"]), head=head,

@@ -29,6 +29,7 @@ class Context:
         self._remote = None if self.shared is None else Remote(self.shared)
         self._model: tuple[Any, Loaded, dict[str, torch.Tensor]] | None = None
         self._kept: dict[str, Any] = {}
+        self._kept_of: str | None = None
 
     def memory(self) -> int | None:
         """Bytes of the GPU's memory, None on a CPU."""
@@ -83,8 +84,14 @@ class Context:
         os.replace(temporary, path)
         return True
 
-    def keep(self, key: str, make: Callable[[], Any]) -> Any:
-        """``make()``, or what it returned while the key is one of the last asked for."""
+    def keep(self, model: Model, key: str, make: Callable[[], Any]) -> Any:
+        """``make()``, or what it returned while the key is one of the last asked for and all were of one model.
+
+        Jobs come model by model, and the features of a large one fill gigabytes.
+        """
+        if self._kept_of != model.name:
+            self._kept.clear()
+            self._kept_of = model.name
         value = self._kept.pop(key, None) or make()
         self._kept[key] = value  # the latest is last
         while len(self._kept) > KEPT:

@@ -8,7 +8,8 @@ safetensors file, named by the job.
 import math
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from safetensors.torch import save_file
 from sweeps.errors import ModelError
 from sweeps.fingerprint import fingerprint
 from sweeps.jobs.context import Context
+from sweeps.settings import looked
+from sweeps.tasks.splits import leading
 from sweeps.types import Job, Model, Row, Task
 from sweeps.versions import EMBED
 from sweeps.zoo.load import Examples, Loaded
@@ -35,8 +38,7 @@ def embed_job(model: Model, task: Task, settings: dict[str, Any], cost: float = 
 
 def run(job: Job, context: Context) -> dict[str, list[Row]]:
     """Embed, keep the features, and report what was measured about the model."""
-    meta = materialise(job, context)
-    row = {"job": job.id, "model": job.model.name, "task": job.task.name, **meta}
+    row = {"job": job.id, "model": job.model.name, "task": job.task.name, **materialise(job, context)}
     return {"features": [row]}
 
 
@@ -71,7 +73,7 @@ def materialise(job: Job, context: Context) -> Row:
     tensors: dict[str, torch.Tensor] = {}
     layer: int | None = None
     for split in SPLITS:
-        examples = context.examples(job.task, split, loaded)
+        examples = seen(context.examples(job.task, split, loaded), split, job.settings)
         if known is None:
             features, probabilities = forward(loaded, examples, job.settings["batch"])
         else:
@@ -89,10 +91,10 @@ def materialise(job: Job, context: Context) -> Row:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
     save_file(tensors, temporary)
+    if known is not None:
+        known.remember()  # before the file is there: a kill in between must not change what is reused
     os.replace(temporary, path)
     context.share(path)
-    if known is not None:
-        known.remember()
     probabilities = tensors.get("train.source_probs")
     return {
         "dim": tensors["train.features"].shape[1],
@@ -105,6 +107,51 @@ def materialise(job: Job, context: Context) -> Row:
         "layer": None if layer is None else layer + 1,
         "bytes": path.stat().st_size,
     }
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some examples of a split, as if there were no others: :class:`sweeps.zoo.load.Examples`.
+
+    ``rows`` are their places in the whole, rising.
+    """
+
+    whole: Examples
+    rows: torch.Tensor
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """int64 [n], on the CPU."""
+        return self.whole.labels[self.rows]
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest text of the whole; None for images."""
+        return self.whole.longest
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: slice | torch.Tensor) -> Any:
+        return self.whole[self.rows[chosen]]
+
+    def digests(self, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """uint8 [n, 16]: each example's content."""
+        return self.whole.digests(self.rows if rows is None else self.rows[rows])
+
+    def batches(self, size: int) -> Iterator[torch.Tensor]:
+        """In the order in which a forward pass over the whole meets them."""
+        place = torch.full((len(self.whole),), -1)
+        place[self.rows] = torch.arange(len(self.rows))
+        return (place[chosen] for chosen in _only(self.whole, size, place >= 0))
+
+
+def seen(examples: Examples, split: str, settings: Mapping[str, Any]) -> Examples:
+    """What an embedding with these settings looks at: the whole split, or the first of a drawn order."""
+    count = looked(split, settings.get("examples"), len(examples))
+    if count == len(examples):
+        return examples
+    return Part(examples, torch.from_numpy(leading(examples.labels.numpy(), count, settings["seed"], split)))
 
 
 def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:
@@ -152,11 +199,13 @@ def _only(examples: Examples, batch: int, only: torch.Tensor) -> Iterator[torch.
 class Known:
     """The features that a model has given of examples before, in any task, found by what the examples hold.
 
-    Feature files of one model, preprocessing included, are listed in a folder of their own, by empty files.
+    Feature files of one model, preprocessing included, are listed in a folder of their own, by empty files. Of how many
+    examples they are is no matter: each example's features are its own.
     """
 
     def __init__(self, path: Path, job: Job) -> None:
-        eye = fingerprint([job.version, job.model.content, dict(job.settings)])
+        settings = {key: value for key, value in job.settings.items() if key not in ("examples", "seed")}
+        eye = fingerprint([job.version, job.model.content, settings])
         self.path, self.folder, self.reused = path, path.parent / "by_model" / eye, 0
         self._rows: dict[bytes, tuple[int, int]] = {}
         self._features: list[torch.Tensor] = []

@@ -37,15 +37,14 @@ def run(job: Job, context: Context) -> dict[str, list[Row]]:
     temporary.mkdir(parents=True)
     try:
         form = checkpoint.save(loaded, job.model, temporary, job.task.classes)
-        right = {split: checkpoint.right(loaded, job.model, temporary,
-                                         context.examples(job.task, split, loaded))
-                 for split in ("val", "test")}  # fmt: skip
+        splits = [context.examples(job.task, split, loaded) for split in ("val", "test")]
+        val, test = checkpoint.right(loaded, job.model, temporary, splits)
         row: Row = {
             "job": job.id, "model": job.model.name, "task": job.task.name, "form": form, "trained_again": trained,
             "origin": job.settings["origin"],
             "learning_rate": job.settings["learning_rate"], "repeat": job.settings["repeat"],
-            "val_accuracy": right["val"] / job.task.sizes["val"],
-            "test_accuracy": right["test"] / job.task.sizes["test"], "test_right": right["test"],
+            "val_accuracy": val / job.task.sizes["val"],
+            "test_accuracy": test / job.task.sizes["test"], "test_right": test,
             "test": job.task.sizes["test"], "bytes": sum(path.stat().st_size for path in temporary.iterdir()),
         }  # fmt: skip
         (temporary / "README.md").write_text(card(job, row, checkpoint.facts(loaded)), encoding="utf-8")

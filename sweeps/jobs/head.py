@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from sweeps.jobs.context import Context
-from sweeps.jobs.embed import embed_job, probes
+from sweeps.jobs.embed import embed_job, probes, seen
 from sweeps.jobs.finetune import FineTuning, keep_weights, weights_file
 from sweeps.jobs.runs import ended, run_row, unfit
 from sweeps.types import Job, Point, Row
@@ -58,6 +58,7 @@ def _differs(job: Job, context: Context, loaded: Loaded, wanted: torch.Tensor) -
     """Why the model does not answer as the head does on its features; None when it does."""
     loaded.module.eval()
     with torch.inference_mode():
-        found = loaded.logits(context.examples(job.task, "train", loaded)[torch.arange(len(wanted))]).cpu()
+        examples = seen(context.examples(job.task, "train", loaded), "train", job.settings["embed"])
+        found = loaded.logits(examples[torch.arange(len(wanted))]).cpu()
     off = float((found - wanted.cpu()).abs().max() / wanted.abs().max().clamp_min(1e-12))
     return None if off < NEAR else f"the features must be what enters the classifier, its logits are off by {off:.2g}"

@@ -50,7 +50,7 @@ def measured(score: Score, chosen: Proxy, seed: int) -> Row:
 
 def _splits(job: Job, task: Task, context: Context) -> dict[str, Probe]:
     embedded = embed_job(job.model, task, job.settings["embed"])
-    return context.keep(embedded.id, lambda: on_device(probes(embedded, context), context.device))
+    return context.keep(job.model, embedded.id, lambda: on_device(probes(embedded, context), context.device))
 
 
 def on_device(splits: dict[str, Probe], device: str) -> dict[str, Probe]:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ from sweeps.hands import How
 from sweeps.plan import finals, grid, rungs
 from sweeps.remote import Remote
 from sweeps.run import Plan, Result
+from sweeps.sifting import Dropped, told
 from sweeps.store import Store
 from sweeps.types import Row
 from taskrel.proportion import wilson
@@ -112,11 +113,18 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How, remote:
     order = picks.chosen(config, config.regret.answer, len(models), models, task, tables.facts, tables.scores)
     arms = tables.arms()
     tuned = config.finetune is not None
-    places = _places(order, tables, config.regret.answer_budget if tuned else 0)
+    dropped = [gone for sieve in told(config, models, [task], tables.sifted)[0]
+               for gone in sieve.dropped]  # fmt: skip
+    order = _behind(order, dropped, config.regret.answer_budget)
+    places = _places(order, tables, dropped, config.regret.answer_budget if tuned else 0)
     notes = [note for note in result.notes if not note.startswith("no regret")]
+    looked = config.embed.sizes(task.sizes)["train"]
+    if looked < task.sizes["train"]:
+        notes.append(f"ranked on {looked:,} of {task.sizes['train']:,} training examples; fine-tuning reads all")
     winner = _winner(tables, arms, task.sizes["test"]) if tuned else None
     chance, why = _within(places, arms, winner)
-    unseen = sorted({model.name for model in models} - {row["model"] for row in tables.scores})
+    unseen = sorted({model.name for model in models} - {row["model"] for row in tables.scores}
+                    - {gone.model for gone in dropped})  # fmt: skip
     if unseen:
         notes.append("not scored, so ranked last or not at all: " + ", ".join(unseen))
     skipped = [place.model for place in places if place.picked and place.val_accuracy is None]
@@ -132,6 +140,17 @@ def answer(result: Result, config: SweepConfig, planned: Plan, how: How, remote:
     )  # fmt: skip
 
 
+def _behind(order: Sequence[Pick], dropped: Sequence[Dropped], budget: int) -> list[Pick]:
+    """The order with those that did not see all the data behind those that did, the latest dropped first.
+
+    A pick stays where it is: a hybrid's task-agnostic one is picked whatever the data say.
+    """
+    reasons = {gone.model: gone.reason for gone in dropped if gone.model not in {pick.model for pick in order[:budget]}}
+    by_name = {pick.model: pick for pick in order}
+    return [*(pick for pick in order if pick.model not in reasons),
+            *(replace(by_name[name], reason=reason, tied=1) for name, reason in reasons.items())]  # fmt: skip
+
+
 class Tables:
     """The rows of the present plan that an answer is made of."""
 
@@ -139,6 +158,7 @@ class Tables:
         self.plan = {row["job"]: row for row in store.rows("plan")}
         self.facts = store.rows("models")
         self.scores = [row for row in store.rows("scores") if row["job"] in self.plan]
+        self.sifted = store.rows("sifted")
         self.jobs = [row for row in store.rows("jobs") if row["status"] == "ok"]
         found = [row for row in store.rows("checkpoints") if row["job"] in self.plan]
         self.checkpoint = found[0] if found else None
@@ -154,9 +174,9 @@ class Tables:
         return found
 
 
-def _places(order: Sequence[Pick], tables: Tables, budget: int) -> list[Place]:
+def _places(order: Sequence[Pick], tables: Tables, dropped: Sequence[Dropped], budget: int) -> list[Place]:
     """The order with what is known of each: how the run that went furthest, the best of those, validates."""
-    scored: dict[str, dict[str, float | None]] = {}
+    scored: dict[str, dict[str, float | None]] = {gone.model: dict(gone.scores) for gone in dropped}
     for row in tables.scores:
         scored.setdefault(row["model"], {})[row["proxy"]] = row["value"]
     first = _first(tables.scores)

@@ -19,6 +19,7 @@ from sweeps.ranking.data import task_entry
 from sweeps.ranking.pool import DEFAULT, models
 from sweeps.remote import Remote, is_uri
 from sweeps.settings import EARLY
+from sweeps.sifting import advised
 from taskrel.api import CORE
 from taskrel.proxies import PROXIES
 
@@ -26,16 +27,19 @@ STRATEGY, BUDGET = "hybrid_linear", 2
 HEADS = {"steps": 500, "repeats": 2}  # of the probe: a tenth of the study's, and the same picks (docs/rank.md)
 EPOCHS = {"image": 5, "text": 3}
 STEPS = (60, 2500)  # at least and at most
+EXAMPLES = 20_000  # of training that ranking looks at, at most
+CHUNK = 1000  # that halving must begin with, at least: fewer say too little of a model
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A sweep that is ready to run, and what is known of it before."""
+    """A sweep that is ready to run, and what is known of it before: ``halving`` is why it sifts the models, or not."""
 
     config: SweepConfig
     planned: running.Plan
     out: Path | str
     how: How
+    halving: str = ""
 
 
 def rank(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, display: Display | None = None,
@@ -98,11 +102,19 @@ def prepare(data: str | Path, zoo: str | Sequence[str] = DEFAULT, *, budget: int
         asked = any(each.strip().startswith("search") for each in overrides)
         sections |= _finetuning(ready[1][0], strategy, most, search=asked)
     sections["regret"] = {"strategies": [], "answer": strategy, "answer_budget": most}
-    config = parse(_overridden(sections, overrides), "rank")
+    config, halving = _halving(parse(_overridden(sections, overrides), "rank"), ready, overrides)
     how = replace(how or How(), max_seconds=max_seconds,
                   max_device_seconds=None if max_gpu_hours is None else 3600 * max_gpu_hours)  # fmt: skip
     return Prepared(config, (*ready[:2], running.jobs(config, ready[0], ready[1]), ready[3]),
-                    _place(out or Path("out") / f"rank-{config.name}"), how)  # fmt: skip
+                    _place(out or Path("out") / f"rank-{config.name}"), how, halving)  # fmt: skip
+
+
+def _halving(config: SweepConfig, ready: running.Plan, overrides: Sequence[str]) -> tuple[SweepConfig, str]:
+    """Halve over parts of the data where that pays, unless the user says; and what there is to say of it."""
+    pays, why = advised(config, ready[0], ready[1][0], CHUNK)
+    if any(each.partition("=")[0].strip() == "embed.halving" for each in overrides):
+        return config, ""
+    return config.model_copy(update={"embed": config.embed.model_copy(update={"halving": pays})}), why
 
 
 def _place(out: str | Path) -> Path | str:
@@ -119,7 +131,7 @@ def _sweep(entry: Mapping[str, Any], pool: Mapping[str, Any], strategy: str, see
     proxies[LINEAR] = dict(HEADS)
     sections: dict[str, Any] = {
         "name": name, "seed": seed, "task": [{**entry, "name": name}], "proxies": proxies, "finetune": None,
-        "embed": {"reuse": True}, "regret": {"strategies": [], "answer": strategy}, **pool,
+        "embed": {"reuse": True, "examples": EXAMPLES}, "regret": {"strategies": [], "answer": strategy}, **pool,
     }  # fmt: skip
     return _overridden(sections, [each for each in overrides if not each.startswith(("finetune", "search", "final"))])
 

@@ -17,6 +17,8 @@ def show_plan(console: Console, ready: Prepared) -> None:
     """What will be done and what it costs; nothing is asked."""
     show_outlook(console, outlook(ready.config, ready.out, ready.planned), ready.out)
     how = ready.how
+    if ready.halving:
+        console.print(ready.halving, markup=False, highlight=False, soft_wrap=True)
     if how.max_seconds is not None:
         console.print(f"at most {how.max_seconds:g} s: no job begins that would not end in time", highlight=False)
     if how.max_device_seconds is not None:

@@ -101,7 +101,8 @@ def analyse(store: Store, *, seed: int, pools: Mapping[str, Members], budgets: S
     ranked = order([*views.reads(answer_strategy), *best], evidence.task_names, views, sorted(pooled))
     read = [note for row in evidence.tasks for note in row.get("notes") or ()]
     stand_ins = [f"{model} is a substitute: {reason}" for model, reason in substitutes.items()]
-    notes = [*read, *_cells(cells), *cells.notes, *_unscored(evidence, views), *judged.notes, *silent, *stand_ins]
+    unseen = [*_cells(cells), *cells.notes, *_dropped(evidence), *_unscored(evidence, views)]
+    notes = [*read, *unseen, *judged.notes, *silent, *stand_ins]
     return Derived(tables, tuple(dict.fromkeys(notes)), evidence, ranked, members)
 
 
@@ -174,13 +175,31 @@ def _cells(cells: Cells) -> list[str]:
             for why, found in whys.items() if found]  # fmt: skip
 
 
+def _dropped(evidence: Evidence) -> list[str]:
+    """Says which models were not looked at on all examples."""
+    notes = []
+    for task in evidence.task_names:
+        gone = {model: rows for (where, model), rows in evidence.dropped.items() if where == task}
+        said = [f"{model} after {rows[0]['examples']:,} ({listing(_read(row) for row in rows)})"
+                for model, rows in gone.items()]  # fmt: skip
+        if said:
+            notes.append(f"{count(len(said), 'model')} dropped before all examples of {task} were looked at: "
+                         + listing(said))  # fmt: skip
+    return notes
+
+
+def _read(row: Row) -> str:
+    return f"{proxy(row['proxy'])} " + ("unknown" if row["value"] is None else f"{row['value']:.3f}")
+
+
 def _unscored(evidence: Evidence, views: Views) -> list[str]:
     """Says where proxies lack models of the pool: strategies rank those last."""
     lacking: dict[tuple[str, ...], list[str]] = {}
     for name in views.proxies:
         scored = {task: found for task in evidence.task_names if (found := views.scored(task, name))}
         cells = tuple(f"{model} on {task}" for task, found in scored.items()
-                      for model in evidence.met(task, evidence.pool) if model not in found)  # fmt: skip
+                      for model in evidence.met(task, evidence.pool)
+                      if model not in found and (task, model) not in evidence.dropped)  # fmt: skip
         lacking.setdefault(cells, []).append(name)
     return [f"{listing(proxy(name) for name in names)} {'has' if len(names) == 1 else 'have'} no score for "
             f"{listing(cells)}: strategies that read {'it' if len(names) == 1 else 'them'} rank "

@@ -12,7 +12,7 @@ from sweeps.store import Store
 from sweeps.types import Row
 
 # A search has no job of its own: its trials are its jobs, and what they cost is what the search costs.
-ORDER = ("embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "rung",
+ORDER = ("sift", "embed", "score", "early", "task2vec", "bound", "tau", "head2toe", "head2toe_ft", "finetune", "rung",
          "search", "confirm", "head", "final", "export")  # fmt: skip
 STAGE: Mapping[str, str] = {"trial": "search", "tau_trial": "tau"}
 
@@ -67,6 +67,7 @@ class Evidence:
     bounds: list[Row] = field(default_factory=list)
     head2toe: list[Row] = field(default_factory=list)
     head2toe_ft: list[Row] = field(default_factory=list)
+    sifted: list[Row] = field(default_factory=list)
 
     @cached_property
     def task_names(self) -> list[str]:
@@ -125,6 +126,18 @@ class Evidence:
     def unscored(self) -> list[Row]:
         """The scores that are undefined, with their reason."""
         return [row for row in self.scores if row["value"] is None]
+
+    @cached_property
+    def dropped(self) -> Mapping[tuple[str, str], list[Row]]:
+        """(task, model) -> the rows of ``sifted`` after which it was dropped: it was not looked at on all examples."""
+        ended = {row["job"] for row in self.sifted}  # of the others nobody knows: they failed, or had no time
+        went_on = {(row["task"], row["model"]) for row in self.plan if row["kind"] != "sift" or row["job"] not in ended}
+        last: dict[tuple[str, str], list[Row]] = {}
+        for row in sorted(self.sifted, key=lambda row: (-row["examples"], row["task"], row["model"], row["proxy"])):
+            key = row["task"], row["model"]
+            if key not in went_on and row["examples"] == last.get(key, [row])[0]["examples"]:
+                last.setdefault(key, []).append(row)
+        return last
 
     @cached_property
     def _status(self) -> dict[str, str]:
@@ -189,6 +202,7 @@ def gather(store: Store, faults: Mapping[str, str] | None = None) -> Evidence:
         bounds=planned_only(store.rows("bounds"), planned),
         head2toe=planned_only(store.rows("head2toe"), planned),
         head2toe_ft=[row for row in runs if row["origin"] == "head2toe"],
+        sifted=planned_only(store.rows("sifted"), planned),
     )
 
 

@@ -33,7 +33,7 @@ from sweeps.types import Row
 
 COLUMNS, MOST_PANELS = 4, 24
 GRID, AGAIN = ("grid", "rung"), ("confirm", "final", "head")  # origins of runs: what is tried first, what judges
-_STAGES = {"embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
+_STAGES = {"sift": "s-random", "embed": "s-other-1", "score": "s-other-2", "early": "s-oracle", "task2vec": "s-random",
            "bound": "s-agnostic", "tau": "s-knn", "head2toe": "s-linear", "head2toe_ft": "s-hybrid-linear",
            "finetune": "s-other-3", "rung": "s-other-3", "search": "s-other-4", "confirm": "s-other-5",
            "head": "s-linear", "final": "s-other-5", "export": "s-other-1"}  # fmt: skip

@@ -43,3 +43,26 @@ def shares(name: str, rows: Rows, labels: Rows, classes: tuple[str, ...], parts:
             chosen[split] += order[start : start + count]
             start += count
     return {split: np.array(sorted(found), dtype=np.int64) for split, found in chosen.items()}
+
+
+def leading(labels: Rows, count: int, seed: int, split: str) -> Rows:
+    """The first ``count`` examples of a drawn order in which every class comes as often as it is large, all along.
+
+    Smaller counts give a part of what larger ones give. The first places of all classes come before the rest, so that
+    as many examples as there are classes hold every class.
+
+    Args:
+        labels: int64 [n] of all examples of the split.
+        count: how many are wanted, at most n.
+        seed: of the order.
+        split: one of ``SPLITS``.
+
+    Returns:
+        int64 [count] indices, rising.
+    """
+    drawn = np.random.default_rng([seed, SPLITS.index(split)]).permutation(len(labels))
+    sizes, by_class = np.bincount(labels), np.argsort(labels[drawn], kind="stable")
+    place = np.empty(len(labels))
+    place[by_class] = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = np.argsort(place / sizes[labels[drawn]], kind="stable")
+    return np.sort(drawn[order[:count]])

@@ -23,6 +23,7 @@ from sweeps.zoo.load import Examples, Loaded
 from sweeps.zoo.vision import VisionModel, call_factory
 
 BATCH = 256
+BATCHES = {"cpu": 32}  # what passes through the layers stays in the processor's cache: twice as fast at 112 pixels
 DOUBT = 1e-2  # of the largest logit; float32 differs by 1e-5, TF32 on a GPU by 1e-3
 HEAD = "head.safetensors"
 
@@ -75,23 +76,29 @@ def _decimals(values: torch.Tensor) -> list[float]:
     return [float(str(value)) for value in values.flatten().cpu().numpy()]
 
 
-def right(loaded: Loaded, model: Model, folder: Path, examples: Examples) -> int:
-    """How many examples the model that is loaded back from the folder, as a user would, gets right.
+def right(loaded: Loaded, model: Model, folder: Path, splits: Sequence[Examples]) -> list[int]:
+    """How many examples of each split the model that is loaded back from the folder, as a user would, gets right.
 
     A user's tensors are not channels-last, which is slow on a CPU: the last digits differ, and so answers where two
     classes are close. Those alone are asked again in the user's order of arithmetic.
     """
     answer, exact = _back(loaded, model, folder)
-    correct = 0
+    return [_right(answer, exact, examples, BATCHES.get(loaded.device.type, BATCH)) for examples in splits]
+
+
+def _right(answer: "Logits", exact: "Logits | None", examples: Examples, batch: int) -> int:
+    answers, every = torch.empty(len(examples), dtype=torch.long), torch.arange(len(examples))
+    doubtful = [every[:0]]
     with torch.inference_mode():
-        for chosen in examples.batches(BATCH):
-            inputs = examples[chosen]
-            logits = answer(inputs)
-            answers = logits.argmax(1)
-            if exact is not None and bool((doubtful := unsure(logits)).any()):
-                answers[doubtful] = exact(inputs[doubtful]).argmax(1)
-            correct += int((answers.cpu() == examples.labels[chosen]).sum())
-    return correct
+        for chosen in examples.batches(batch):
+            logits = answer(examples[chosen])
+            answers[chosen] = logits.argmax(1).cpu()
+            if exact is not None:
+                doubtful.append(every[chosen][unsure(logits).cpu()])
+        for rows in torch.cat(doubtful).split(batch):  # together: the weights are put into the other order once
+            if exact is not None and len(rows):
+                answers[rows] = exact(examples[rows]).argmax(1).cpu()
+    return int((answers == examples.labels).sum())
 
 
 def unsure(logits: torch.Tensor) -> torch.Tensor:

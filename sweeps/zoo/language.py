@@ -189,10 +189,12 @@ class Texts:
         return {name: torch.from_numpy(array).to(self.model.device, non_blocking=True)
                 for name, array in arrays.items()}  # fmt: skip
 
-    def digests(self) -> torch.Tensor:
-        """uint8 [n, 16]: of each text's tokens."""
+    def digests(self, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """uint8 [n, 16]: of each text's tokens, or of those at some places."""
         ids, types = self.tokens.ids, self.tokens.types
-        places = zip(self.tokens.ends - self.tokens.lengths, self.tokens.ends, strict=True)
+        chosen = slice(None) if rows is None else rows.numpy()
+        ends = self.tokens.ends[chosen]
+        places = zip(ends - self.tokens.lengths[chosen], ends, strict=True)
         each = (digest([ids[first:last].tobytes(), types[first:last].tobytes()]) for first, last in places)
         return torch.frombuffer(bytearray(b"".join(each)), dtype=torch.uint8).view(-1, 16)
 

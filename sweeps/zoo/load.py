@@ -46,8 +46,8 @@ class Examples(Protocol):
 
     def __getitem__(self, chosen: "slice | torch.Tensor") -> Any: ...
 
-    def digests(self) -> torch.Tensor:
-        """uint8 [n, 16]: each example's content, as the model reads it."""
+    def digests(self, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """uint8 [n, 16]: each example's content, as the model reads it; of some, where their places are given."""
         ...
 
     def batches(self, size: int) -> Iterator["slice | torch.Tensor"]:
@@ -123,7 +123,7 @@ def load(model: Model, *, classes: int | None = None, view: Mapping[str, Any] | 
                          f"{type(error).__name__}: {_first_line(error)}{_hint(error)}") from error  # fmt: skip
 
 
-def digest(parts: Iterable[bytes]) -> bytes:
+def digest(parts: Iterable[bytes | memoryview]) -> bytes:
     """16 bytes that name the content of one example."""
     found = hashlib.blake2b(digest_size=16)
     for part in parts:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from taskrel.strategies.agnostic import agnostic
 from taskrel.strategies.chance import chance
-from taskrel.strategies.data_halving import DataHalving, ModelCost
+from taskrel.strategies.data_halving import DataHalving, Doubling, ModelCost
 from taskrel.strategies.halving import Halving, step_halving
 from taskrel.strategies.hybrid import hybrid
 from taskrel.strategies.learned import learned
@@ -28,6 +28,7 @@ __all__ = [
     "STRATEGIES",
     "Builder",
     "DataHalving",
+    "Doubling",
     "Halving",
     "ModelCost",
     "Ranked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -128,21 +129,75 @@ class DataHalving:
         Raises:
             ValueError: not one cost per model, or no device.
         """
-        each = list(costs.values() if isinstance(costs, Mapping) else costs)
-        if len(each) != self.models:
-            raise ValueError(f"costs must be as many as models ({self.models}), got {len(each)}")
-        if devices < 1:
-            raise ValueError(f"devices must be at least 1, got {devices}")
         whole = (Round(self.models, 0, self.examples),)
-        return Verdict(self._seconds(self.rounds, each, devices, read), self._seconds(whole, each, devices, read))
+        each = _each(costs, self.models, devices)
+        return Verdict(*(_seconds(rounds, self.test_examples, each, devices, read) for rounds in (self.rounds, whole)))
 
-    def _seconds(self, rounds: tuple[Round, ...], costs: list[ModelCost], devices: int, read: float) -> float:
-        total = 0.0
-        for number, turn in enumerate(rounds):
-            first = number == 0
-            new = turn.stop - turn.first + (self.test_examples if first else 0)
-            took = [
-                new * (read + cost.example) + (2 if first else 1) * cost.load + cost.proxy * turn.stop for cost in costs
-            ]
-            total += sum(sorted(took)[-turn.models :]) / min(devices, turn.models)
-        return total
+
+@dataclass(frozen=True)
+class Doubling:
+    """Halving that stops early: the better half goes on with twice the examples until few are left, who see them all.
+
+    The examples must be in random order. Where several models are wanted in the end, as many must have seen everything.
+
+    Args:
+        models: M, the size of the pool.
+        examples: N; of too few for all rounds the first get none.
+        least: how many models are kept in any case, at least 1.
+
+    Raises:
+        ValueError: no model, or nobody to keep.
+
+    Source:
+        Ours; `DataHalving` is the published schedule, which goes on until one or two are left.
+    """
+
+    models: int
+    examples: int
+    least: int = 1
+
+    def __post_init__(self) -> None:
+        if self.models < 1 or self.least < 1:
+            raise ValueError(f"models and least must be at least 1, got {self.models} and {self.least}")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many models take part in each round."""
+        found = [self.models]
+        while found[-1] > self.least:
+            found.append(max(self.least, math.ceil(found[-1] / 2)))
+        return tuple(found)
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """Every round with its models and its new examples; the last one ends with the last example."""
+        sizes = self.sizes
+        stops = [self.examples >> (len(sizes) - 1 - number) for number in range(len(sizes))]
+        return tuple(map(Round, sizes, (0, *stops), stops))
+
+    def verdict(self, costs: Mapping[str, ModelCost] | Iterable[ModelCost], devices: int = 1) -> Verdict:
+        """What this takes against looking at all examples with all models; see `DataHalving.verdict`."""
+        whole = (Round(self.models, 0, self.examples),)
+        each = _each(costs, self.models, devices)
+        return Verdict(*(_seconds(rounds, 0, each, devices, 0.0) for rounds in (self.rounds, whole)))
+
+
+def _each(costs: Mapping[str, ModelCost] | Iterable[ModelCost], models: int, devices: int) -> list[ModelCost]:
+    each = list(costs.values() if isinstance(costs, Mapping) else costs)
+    if len(each) != models:
+        raise ValueError(f"costs must be as many as models ({models}), got {len(each)}")
+    if devices < 1:
+        raise ValueError(f"devices must be at least 1, got {devices}")
+    return each
+
+
+def _seconds(rounds: tuple[Round, ...], tests: int, costs: list[ModelCost], devices: int, read: float) -> float:
+    total = 0.0
+    for number, turn in enumerate(rounds):
+        first = number == 0
+        new = turn.stop - turn.first + (tests if first else 0)
+        took = [
+            new * (read + cost.example) + (2 if first else 1) * cost.load + cost.proxy * turn.stop for cost in costs
+        ]
+        total += sum(sorted(took)[-turn.models :]) / min(devices, turn.models)
+    return total

@@ -15,7 +15,7 @@ from sweeps.jobs.score import run as score
 from sweeps.settings import ModelEntry, TaskEntry
 from sweeps.tasks.registry import from_images
 from sweeps.tuning import evaluation_steps
-from sweeps.types import Job
+from sweeps.types import Job, Model
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import resolve_entry
 from sweeps.zoo.vision import find_head
@@ -291,3 +291,12 @@ def test_momentum_sgd_is_torch_s_bit_for_bit():
         mine.step(rate)
         plain.step()
     assert all(torch.equal(one, two) for one, two in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_what_is_kept_of_another_model_goes(tmp_path):
+    """Features of a large model fill gigabytes: four models' at once would be too many."""
+    context, one, other = Context(tmp_path), Model("one", "timm:one"), Model("other", "timm:other")
+    assert [context.keep(one, key, lambda key=key: key) for key in ("a", "b")] == ["a", "b"]
+    assert context.keep(one, "a", lambda: "again") == "a"
+    assert context.keep(other, "c", lambda: "c") == "c"
+    assert context.keep(one, "a", lambda: "again") == "again"

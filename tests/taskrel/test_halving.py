@@ -1,12 +1,13 @@
 """Successive halving: the schedule of the specification, over fine-tuning steps and over data."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskrel.strategies import STRATEGIES, DataHalving, Halving, ModelCost, TaskView, halving_builder
+from taskrel.strategies import STRATEGIES, DataHalving, Doubling, Halving, ModelCost, TaskView, halving_builder
 from taskrel.types import Candidate
 
 LAW = settings(deadline=None, max_examples=60)
@@ -130,6 +131,31 @@ def test_data_halving_by_hand():
     )
 
 
+def test_doubling_by_hand():
+    plan = Doubling(models=9, examples=401, least=4)
+    assert [(turn.models, turn.first, turn.stop) for turn in plan.rounds] == [(9, 0, 100), (5, 100, 200), (4, 200, 401)]
+    verdict = plan.verdict([ModelCost(load=10, example=slow, proxy=0.5) for slow in range(1, 10)])
+    # Without: 401 examples each at 1 to 9, and 9 x (20 + 200.5).
+    assert verdict.without == pytest.approx(401 * 45 + 9 * 220.5)
+    # With: 100 at all speeds, 9 x (20 + 50); the slowest five another 100, 5 x (10 + 100); the slowest four the rest.
+    assert verdict.with_halving == pytest.approx(100 * 45 + 9 * 70 + 100 * 35 + 5 * 110 + 201 * 30 + 4 * 210.5)
+    assert Doubling(4, 50, 4).rounds == Doubling(4, 50, 9).rounds
+    assert [turn.stop for turn in Doubling(4, 50, 9).rounds] == [50]
+    assert [turn.stop for turn in Doubling(4, 3).rounds] == [0, 1, 3]
+
+
+@LAW
+@given(models=st.integers(1, 300), least=st.integers(1, 60), examples=st.integers(1000, 90_000))
+def test_every_doubling(models, least, examples):
+    rounds = Doubling(models, examples, least).rounds
+    assert [turn.first for turn in rounds] == [0, *(turn.stop for turn in rounds[:-1])]
+    assert (rounds[0].models, rounds[-1].stop) == (models, examples)
+    assert rounds[-1].models == min(models, least)
+    for one, other in pairwise(rounds):
+        assert other.models == max(least, math.ceil(one.models / 2)) < one.models
+        assert 2 * one.stop <= other.stop <= 2 * one.stop + 1
+
+
 def test_halving_pays_with_much_data_not_with_a_thousand_examples():
     costs = [ModelCost(load=5.0, example=0.005, proxy=1e-4)] * 46
     assert not DataHalving(46, 1_000).verdict(costs).pays
@@ -147,6 +173,7 @@ def test_one_model_costs_the_same_with_and_without():
     [
         (lambda: Halving(0), "models must be at least 1, got 0"),
         (lambda: DataHalving(46, 50), "examples must be at least 51, one for each pull of a survivor, got 50"),
+        (lambda: Doubling(0, 9), "models and least must be at least 1, got 0 and 1"),
         (lambda: DataHalving(2, 50, -1), "test_examples must be at least 0, got -1"),
         (lambda: DataHalving(2, 50).verdict([]), r"costs must be as many as models \(2\), got 0"),
         (lambda: DataHalving(1, 50).verdict([ModelCost(0, 0, 0)], 0), "devices must be at least 1, got 0"),
