@@ -97,7 +97,9 @@ class TaskEntry(Frozen):
 
 
 class Embed(Frozen):
-    """The one forward pass per (model, task). ``image_size`` overrides every model's own input size.
+    """The one forward pass per (model, task), ``batch`` examples at a time (None: as many as are fast, at most 64).
+
+    ``image_size`` overrides every model's own input size.
 
     With ``reuse``, examples that the same model has embedded before in this folder are not embedded again, whatever
     became of their task; their features then differ from new ones in the sixth digit or later.
@@ -112,7 +114,7 @@ class Embed(Frozen):
     the strategy that picks, on twice as many, and so on: few are measured on all.
     """
 
-    batch: PositiveInt = 64
+    batch: PositiveInt | None = None
     image_size: PositiveInt | None = None
     pooling: Literal["auto", "cls", "mean", "last"] = "auto"
     layers: Literal["last", "mean", "best"] = "last"

@@ -5,9 +5,9 @@ Apart from the jobs themselves, so that a sweep can be planned without importing
 
 EMBED = 1
 SCORE = 2
-FINETUNE = 1
+FINETUNE = 2
 PRETRAIN = 1
 TASK2VEC = 1
 BOUND = 2
 HEAD2TOE = 1
-HEAD2TOE_FT = 1
+HEAD2TOE_FT = 2

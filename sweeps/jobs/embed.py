@@ -75,10 +75,10 @@ def materialise(job: Job, context: Context) -> Row:
     for split in SPLITS:
         examples = seen(context.examples(job.task, split, loaded), split, job.settings)
         if known is None:
-            features, probabilities = forward(loaded, examples, job.settings["batch"])
+            features, probabilities = forward(loaded, examples, batch(loaded, job.settings))
         else:
             tensors[f"{split}.digests"] = digests = examples.digests()
-            features, probabilities = known.completed(loaded, examples, digests, job.settings["batch"])
+            features, probabilities = known.completed(loaded, examples, digests, batch(loaded, job.settings))
         if loaded.layers > 1:
             parts = features.chunk(loaded.layers, dim=1)
             layer = best_layer(parts, examples.labels) if layer is None else layer  # the training split comes first
@@ -152,6 +152,11 @@ def seen(examples: Examples, split: str, settings: Mapping[str, Any]) -> Example
     if count == len(examples):
         return examples
     return Part(examples, torch.from_numpy(leading(examples.labels.numpy(), count, settings["seed"], split)))
+
+
+def batch(loaded: Loaded, settings: Mapping[str, Any]) -> int:
+    """Examples per forward pass of an embedding with these settings; at most 64 where they say none."""
+    return settings["batch"] or min(64, loaded.at_once)
 
 
 def best_layer(layers: Sequence[torch.Tensor], labels: torch.Tensor) -> int:

@@ -29,8 +29,6 @@ from sweeps.types import Job, Point, Row, Task
 from sweeps.zoo.load import Examples
 from taskrel.heads import batch_stream
 
-EVALUATION_BATCH = 256
-
 
 class Diverged(ArithmeticError):
     """The training loss is no longer finite: an observation about the learning rate, not a fault."""
@@ -43,6 +41,8 @@ class Trainable(Protocol):
     def module(self) -> torch.nn.Module: ...
     @property
     def device(self) -> torch.device: ...
+    @property
+    def at_once(self) -> int: ...
     def examples(self, task: Task, split: str, cache: Path) -> Examples: ...
     def logits(self, inputs: Any) -> torch.Tensor: ...
 
@@ -52,7 +52,7 @@ class FineTuning:
 
     def __init__(self, context: Context, loaded: Trainable, task: Task, settings: Mapping[str, Any]) -> None:
         self.context, self.loaded, self.task, self.settings = context, loaded, task, settings
-        self.piece, self.looked = settings["batch"], EVALUATION_BATCH  # examples at a time: halved until they fit
+        self.piece, self.looked = settings["batch"], loaded.at_once  # examples at a time: halved until they fit
         self.past: list[Point] = []  # of an earlier part of the same run
         self.kept: Path | None = None
         self.descent: Optimiser | None = None

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sweeps.jobs.context import Context
-from sweeps.jobs.embed import embed_job, forward, probes
+from sweeps.jobs.embed import batch, embed_job, forward, probes
 from sweeps.types import Job, Row
 from sweeps.zoo.listen import extract
 from sweeps.zoo.load import Loaded
@@ -124,7 +124,7 @@ def places(job: Job, context: Context, loaded: Loaded) -> list[Tap]:
 def _pools(job: Job, context: Context, loaded: Loaded, taps: list[Tap], split: str) -> Pools:
     """Target size -> pooled layers of a split."""
     examples = context.examples(job.task, split, loaded)
-    order = list(examples.batches(job.settings["embed"]["batch"]))
+    order = list(examples.batches(batch(loaded, job.settings["embed"])))
     found = extract(loaded.body, (examples[chosen] for chosen in order), tuple(job.settings["sizes"]), taps=taps)
     return {size: layers.rows(_back(order, len(examples))) if isinstance(order[0], Tensor) else layers
             for size, layers in found.items()}  # fmt: skip
@@ -134,7 +134,7 @@ def _answers(head: Head2Toe, job: Job, context: Context, loaded: Loaded, taps: l
     """[n] classes of the test part, batch by batch: its features are never held all at once."""
     examples, target = context.examples(job.task, "test", loaded), head.setting.target
     answers = torch.empty(len(examples), dtype=torch.long)
-    for chosen in examples.batches(job.settings["embed"]["batch"]):
+    for chosen in examples.batches(batch(loaded, job.settings["embed"])):
         layers = extract(loaded.body, [examples[chosen]], (target,), taps=taps)[target]
         answers[chosen] = head.logits(layers).argmax(dim=1)
     return answers
@@ -150,7 +150,7 @@ def _last_layer(job: Job, context: Context, loaded: Loaded) -> dict[str, Layers]
     kept = probes(embed_job(job.model, job.task, job.settings["embed"]), context)
     features = {split: torch.as_tensor(part.features) for split, part in kept.items()}
     examples = context.examples(job.task, "test", loaded)
-    features["test"], _ = forward(loaded, examples, job.settings["embed"]["batch"])
+    features["test"], _ = forward(loaded, examples, batch(loaded, job.settings["embed"]))
     return {split: Layers(("last",), (part,)) for split, part in features.items()}
 
 

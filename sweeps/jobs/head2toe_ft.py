@@ -56,6 +56,11 @@ class Opened:
         """Where it is."""
         return self.inner.device
 
+    @property
+    def at_once(self) -> int:
+        """Examples per forward pass without a gradient."""
+        return self.inner.at_once
+
     def examples(self, task: Task, split: str, cache: Path) -> Examples:
         """A split of a task."""
         return self.inner.examples(task, split, cache)

@@ -127,6 +127,8 @@ class LanguageModel:
         trunk: Any = self.module.trunk
         return trunk.config.num_hidden_layers if self.module.layers == "best" and self.head is None else 1
 
+    at_once = 256
+
     @property
     def input_size(self) -> int:
         """The most tokens of a text that it reads."""

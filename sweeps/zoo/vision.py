@@ -56,6 +56,9 @@ class Geometry:
         )  # fmt: skip
 
 
+PIXELS = 200_000  # per forward pass on a CPU
+
+
 @dataclass(frozen=True)
 class VisionModel:
     """A module in channels-last float32, with its geometry and its statistics: a :class:`sweeps.zoo.load.Loaded`."""
@@ -78,6 +81,11 @@ class VisionModel:
         return self.mean.device
 
     layers = 1
+
+    @property
+    def at_once(self) -> int:
+        """On a CPU few: what passes through the layers then stays in its cache, twice as fast at 112 and 224 pixels."""
+        return 256 if self.device.type != "cpu" else max(4, min(64, PIXELS // self.geometry.size**2))
 
     @property
     def input_size(self) -> int:
