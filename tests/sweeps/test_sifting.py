@@ -187,7 +187,7 @@ def test_the_rounds_double_until_few_are_left():
         "models by examples of t: 46 on 1,250, 23 on 2,500, 12 on 5,000, 6 on 10,000; then 4 are measured on 20,000"
     )
     first, costs = sieve.jobs()[0], []
-    assert first.settings["embed"] == {"batch": 64, "image_size": None, "reuse": True, "examples": 1250, "seed": 0}
+    assert first.settings["embed"] == {"batch": None, "image_size": None, "reuse": True, "examples": 1250, "seed": 0}
     while sieve.going:
         jobs = sieve.jobs()
         costs.append(next(job.cost for job in jobs if job.model.name == "m45") - 0.05 - 0.02 - 2.0)
