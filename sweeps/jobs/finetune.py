@@ -43,6 +43,8 @@ class Trainable(Protocol):
     def device(self) -> torch.device: ...
     @property
     def at_once(self) -> int: ...
+    @property
+    def note(self) -> str | None: ...
     def examples(self, task: Task, split: str, cache: Path) -> Examples: ...
     def logits(self, inputs: Any) -> torch.Tensor: ...
 
@@ -135,9 +137,10 @@ class FineTuning:
     def note(self) -> str | None:
         """What is to be said of how the number came about; None when all went as asked."""
         if self.piece == self.settings["batch"]:
-            return None
-        return (f"out of memory at {self.settings['batch']} examples: the gradient of each batch was added up over "
-                f"pieces of {self.piece}; batch norm saw the pieces")  # fmt: skip
+            return self.loaded.note
+        pieces = (f"out of memory at {self.settings['batch']} examples: the gradient of each batch was added up over "
+                  f"pieces of {self.piece}; batch norm saw the pieces")  # fmt: skip
+        return "; ".join(filter(None, (self.loaded.note, pieces)))
 
     def peak_memory(self) -> int:
         """Bytes: the device's peak during this fine-tuning, or the process's high-water mark on a CPU."""

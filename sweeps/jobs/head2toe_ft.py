@@ -50,6 +50,7 @@ class Opened:
 
     inner: Loaded
     module: nn.Module
+    note = None
 
     @property
     def device(self) -> torch.device:

@@ -128,6 +128,7 @@ class LanguageModel:
         return trunk.config.num_hidden_layers if self.module.layers == "best" and self.head is None else 1
 
     at_once = 256
+    note = None
 
     @property
     def input_size(self) -> int:

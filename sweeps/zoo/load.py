@@ -60,6 +60,7 @@ class Loaded(Protocol):
 
     ``input_size`` is what an example is cut down to: the side in pixels, or the most tokens. ``layers`` says of how
     many layers the features lie side by side, for the embedding to choose one; 1 when there is nothing to choose.
+    ``note`` is what is to be said of a fine-tuning of it.
     """
 
     @property
@@ -78,6 +79,8 @@ class Loaded(Protocol):
         """Examples per forward pass without a gradient, as many as are fast."""
         ...
 
+    @property
+    def note(self) -> str | None: ...
     @property
     def parameters(self) -> int: ...
     @property

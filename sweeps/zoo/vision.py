@@ -17,6 +17,7 @@ import timm
 import timm.data
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 import sweeps.zoo.mini  # noqa: F401  registers the embedded models with timm
 from sweeps.errors import ModelError
@@ -69,6 +70,7 @@ class VisionModel:
     mean: torch.Tensor
     std: torch.Tensor
     parameters: int
+    note: str | None = None
 
     @property
     def body(self) -> nn.Module:
@@ -159,12 +161,18 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
     module = _build(model, classes)
     config = timm.data.resolve_model_data_config(module)
     size = view.get("image_size") or config["input_size"][-1]
-    head = find_head(module, classes)
+    head, note = find_head(module, classes), None
     if classes is not None:
         if head is None:
             raise ModelError(f"model {model.name!r} must have a classifier to replace, got none")
+        made = {name: value.clone() for name, value in head.state_dict().items()}
         for parameter in head.parameters():
             nn.init.zeros_(parameter)
+        if model.source.startswith(("factory:", "torchvision:")) and _deaf(module, head, size):
+            head.load_state_dict(made)
+            note = (
+                "the head starts at random values: behind it comes an activation through which a zero one never learns"
+            )
     own = {id(parameter) for parameter in head.parameters()} if head is not None else set()
     module.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return VisionModel(
@@ -180,7 +188,17 @@ def build(model: Model, classes: int | None, view: Mapping[str, Any], device: st
         mean=torch.tensor(config["mean"], device=device).view(1, 3, 1, 1),
         std=torch.tensor(config["std"], device=device).view(1, 3, 1, 1),
         parameters=sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in own),
+        note=note,
     )
+
+
+def _deaf(module: nn.Module, head: nn.Module, size: int) -> bool:
+    """Whether no gradient comes back to a head of zeros, as from behind a ReLU."""
+    logits = module.eval()(torch.rand(1, 3, size, size)).flatten(1)
+    loss = F.cross_entropy(logits, torch.zeros(1, dtype=torch.long))
+    learning = [each for each in head.parameters() if each.requires_grad]
+    slopes = [slope for slope in torch.autograd.grad(loss, learning, allow_unused=True) if slope is not None]
+    return bool(slopes) and not any(bool(slope.any()) for slope in slopes)
 
 
 def _build(model: Model, classes: int | None) -> nn.Module:

@@ -131,6 +131,16 @@ def test_head_starts_at_zero(task):
     assert all(not parameter.any() for parameter in head.parameters())
 
 
+def test_a_head_that_cannot_learn_from_zero_starts_as_it_was_made_and_the_row_says_so(context, task):
+    one, two = (load(tiny("rectified"), classes=3, view={"image_size": 16}) for _ in range(2))
+    assert one.head.weight.any()
+    assert torch.equal(one.head.weight, two.head.weight)
+    row = finetune.run(Job("finetune", 1, tiny("rectified"), task, SETTINGS), context)["runs"][0]
+    assert row["reason"] == one.note
+    assert "random values" in row["reason"]
+    assert row["curve"][-1]["train_loss"] < row["curve"][0]["train_loss"]
+
+
 def test_divergence_is_an_observation(context, task):
     row = finetune.run(Job("finetune", 1, tiny("wild"), task, SETTINGS), context)["runs"][0]
     assert row["status"] == "diverged"
