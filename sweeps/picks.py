@@ -222,11 +222,14 @@ def winner(task: Task, runs: Iterable[Row]) -> tuple[str, float] | None:
 def better_half(jobs: Sequence[Job], runs: Iterable[Row]) -> list[Job]:
     """Of runs that stand at one step, the half that validates better on each task; one alone goes on alone.
 
+    Of equals, which are common on few examples, the one that did better at the look before, and so on.
+
     Args:
         jobs: the parts that were trained.
         runs: their rows; a part that diverged, failed or did not begin is out.
     """
-    reached = {row["job"]: row["val_accuracy"] for row in runs if row["val_accuracy"] is not None}
+    reached = {row["job"]: [-point["val_accuracy"] for point in reversed(row["curve"])]
+               for row in runs if row["val_accuracy"] is not None}  # fmt: skip
     alive: dict[str, list[Job]] = {}
     for job in jobs:
         if job.id in reached:
@@ -234,7 +237,7 @@ def better_half(jobs: Sequence[Job], runs: Iterable[Row]) -> list[Job]:
     return [
         job
         for part in alive.values()
-        for job in sorted(part, key=lambda job: (-reached[job.id], job.settings["learning_rate"]))[: -(-len(part) // 2)]
+        for job in sorted(part, key=lambda job: (reached[job.id], job.settings["learning_rate"]))[: -(-len(part) // 2)]
     ]
 
 

@@ -99,9 +99,16 @@ def test_the_better_half_goes_on_task_by_task(task, tmp_path):
     second = from_images(TaskEntry(name="u", path=str(draw_folder(tmp_path / "u"))), seed=0)
     jobs = [part(each, SGD | {"learning_rate": rate}, 3) for each in (task, second) for rate in (0.3, 0.1, 0.01)]
     reached = [0.5, 0.7, 0.6, 0.2, None, 0.2]
-    rows = [{"job": job.id, "val_accuracy": value} for job, value in zip(jobs, reached, strict=True)]
-    kept = picks.better_half(jobs, rows)
+
+    def told(before):
+        """Rows at the second look, with the first one's accuracies."""
+        return [{"job": job.id, "val_accuracy": value,
+                 "curve": [{"val_accuracy": first}, {"val_accuracy": value}] if value is not None else []}
+                for job, first, value in zip(jobs, before, reached, strict=True)]  # fmt: skip
+
+    kept = picks.better_half(jobs, told([0.1] * 6))
     assert kept == [jobs[1], jobs[2], jobs[5]]  # of 3 two; of the 2 that live one: of equals the smaller rate
+    assert picks.better_half(jobs, told([0.9, 0.1, 0.1, 0.15, 0.1, 0.1]))[2] == jobs[3]  # who led at the look before
     assert picks.better_half(jobs, []) == []
 
 
