@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -22,13 +23,18 @@ class Tiny(nn.Module):
         return self.fc(self.body(images).mean(dim=(2, 3)))
 
 
-def build(width: int = 4, num_classes: int = 5, delay: float = 0.0) -> nn.Module:
-    """Weights from a fixed seed, so that two calls give the same "pre-trained" model."""
+def _seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+    """A module with weights of that seed; the stream of random numbers goes on as if it had not been made."""
     state = torch.get_rng_state()
-    torch.manual_seed(width)
-    model = Tiny(width, num_classes, delay)
+    torch.manual_seed(seed)
+    model = make()
     torch.set_rng_state(state)
     return model
+
+
+def build(width: int = 4, num_classes: int = 5, delay: float = 0.0) -> nn.Module:
+    """Weights from a fixed seed, so that two calls give the same "pre-trained" model."""
+    return _seeded(width, lambda: Tiny(width, num_classes, delay))
 
 
 def headless(width: int = 4, num_classes: int | None = None) -> nn.Module:
@@ -50,11 +56,7 @@ class _Convolved(Tiny):
 
 def convolved(width: int = 4, num_classes: int = 5, kernel: int = 1) -> nn.Module:
     """The body of ``build`` under a convolution; with a kernel above 1 it is no linear layer."""
-    state = torch.get_rng_state()
-    torch.manual_seed(width)
-    model = _Convolved(width, num_classes, kernel)
-    torch.set_rng_state(state)
-    return model
+    return _seeded(width, lambda: _Convolved(width, num_classes, kernel))
 
 
 class _Rectified(Tiny):
@@ -64,11 +66,7 @@ class _Rectified(Tiny):
 
 def rectified(width: int = 4, num_classes: int = 5) -> nn.Module:
     """A ReLU follows the classifier, as in SqueezeNet."""
-    state = torch.get_rng_state()
-    torch.manual_seed(width)
-    model = _Rectified(width, num_classes, 0.0)
-    torch.set_rng_state(state)
-    return model
+    return _seeded(width, lambda: _Rectified(width, num_classes, 0.0))
 
 
 def broken(**_: object) -> nn.Module:
@@ -127,11 +125,7 @@ class _Snug(Tiny):
 
 def snug(train: int = 1000, look: int = 1000, num_classes: int = 5) -> nn.Module:
     """Runs out of memory above so many examples in training, and in evaluation."""
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    model = _Snug(train, look, num_classes)
-    torch.set_rng_state(state)
-    return model
+    return _seeded(0, lambda: _Snug(train, look, num_classes))
 
 
 class _Dropping(Tiny):
@@ -143,11 +137,7 @@ class _Dropping(Tiny):
 
 def dropping(width: int = 4, num_classes: int = 5) -> nn.Module:
     """The body of ``build`` with dropout before the head."""
-    state = torch.get_rng_state()
-    torch.manual_seed(width)
-    model = _Dropping(width, num_classes, 0.0)
-    torch.set_rng_state(state)
-    return model
+    return _seeded(width, lambda: _Dropping(width, num_classes, 0.0))
 
 
 class _Twisted(Tiny):

@@ -141,6 +141,13 @@ def test_a_head_that_cannot_learn_from_zero_starts_as_it_was_made_and_the_row_sa
     assert row["curve"][-1]["train_loss"] < row["curve"][0]["train_loss"]
 
 
+@pytest.mark.parametrize(("side", "batch", "fast"), [(16, None, 64), (112, None, 15), (448, None, 4), (448, 7, 7)])
+def test_on_a_cpu_large_images_pass_few_at_a_time_unless_told(side, batch, fast):
+    loaded = load(tiny(), view={"image_size": side})
+    assert embed.batch(loaded, {"batch": batch}) == fast
+    assert loaded.at_once == (fast if batch is None else 4)
+
+
 def test_divergence_is_an_observation(context, task):
     row = finetune.run(Job("finetune", 1, tiny("wild"), task, SETTINGS), context)["runs"][0]
     assert row["status"] == "diverged"
