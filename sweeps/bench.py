@@ -5,7 +5,7 @@ by task; both are judged by the replay of `sweeps regret`. Computes no formula.
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -78,7 +78,7 @@ def bench_proxy(target: str, truth: Truth, out: Path, how: How, display: Display
     if not known:
         raise DataError(f"{target} must score some cell of the truth, got none; the first reason: "
                         f"{[*faults, *(reason for _, _, reason in missing)][0]}")  # fmt: skip
-    table, facts = _ground(truth, {_own(name): known})
+    table, facts = table_of(truth, {_own(name): known})
     return _judged(_own(name), truth, table, facts, missing, bootstrap,
                    {_own(name): [row["seconds"] for row in values.values() if row["seconds"] is not None]})  # fmt: skip
 
@@ -96,7 +96,7 @@ def bench_strategy(target: str, truth: Truth, *, bootstrap: int = 200, seed: int
         DataError: when it returns what is no order of the candidates.
     """
     function = _find(target)
-    table, facts = _ground(truth, {})
+    table, facts = table_of(truth)
     ground = orders.Ground(table.tasks, facts.candidates, table.accuracy, table.scores, facts.numbers)
     places = {candidate.model: place for place, candidate in enumerate(facts.candidates)}
     column: dict[Cell, float] = {}
@@ -109,7 +109,7 @@ def bench_strategy(target: str, truth: Truth, *, bootstrap: int = 200, seed: int
         # What it did not name comes last, all equal.
         column |= {(task, model): -float(len(places)) for model in unasked}
     name = _own(target.partition(":")[2])
-    table, facts = _ground(truth, {name: column})
+    table, facts = table_of(truth, {name: column})
     return _judged(name, truth, table, facts, [], bootstrap, {})
 
 
@@ -182,7 +182,7 @@ def _measured(jobs: Sequence[Job], out: Path, how: How, display: Display) -> tup
     return store.rows("scores", [job.id for job in asked if job.id in fresh]), faults
 
 
-def _ground(truth: Truth, own: dict[str, dict[Cell, float]]) -> tuple[Table, Facts]:
+def table_of(truth: Truth, own: Mapping[str, Mapping[Cell, float]] | None = None) -> tuple[Table, Facts]:
     """The truth as a table of accuracies, one number per repeat, with every score there is."""
     cells = truth.accuracies.filter(pc.invert(pc.equal(truth.accuracies["group"], "scratch"))).to_pylist()
     rows = [(row["task"], row["model"], repeat, value)
@@ -193,7 +193,7 @@ def _ground(truth: Truth, own: dict[str, dict[Cell, float]]) -> tuple[Table, Fac
             columns.setdefault(row["proxy"], {})[row["task"], row["model"]] = row["value"]
     tasks, models, repeats, accuracy = zip(*rows, strict=True)
     scores = {}
-    for name, column in {**columns, **own}.items():
+    for name, column in {**columns, **(own or {})}.items():
         values = np.array([column.get((task, model), np.nan) for task, model, _, _ in rows])
         scores[name] = np.ma.MaskedArray(np.nan_to_num(values), mask=np.isnan(values))
     table = build(Labels.of(tasks), Labels.of(models), np.ma.MaskedArray(accuracy), repeats=Labels.of(repeats),

@@ -117,7 +117,7 @@ class Worker:
             row["images_per_second"] = (row["train"] + row["val"]) / seconds
         place = {
             "attempt": attempt, "seconds": seconds, "started": clock.started, "finished": datetime.now(UTC),
-            "host": socket.gethostname(), "worker": f"{self.name}:{os.getpid()}", "device": self.context.device,
+            "host": socket.gethostname(), "worker": f"{self.name}:{os.getpid()}", "device": self.context.hardware,
             **self.setup.provenance,
         }  # fmt: skip
         return Outcome(job_row(job, fault) | place, rows, {} if fault is not None else self._files(job))

@@ -1,9 +1,11 @@
 """What a job may use on its worker: device, folders, and the last model and features kept in memory."""
 
 import os
+import platform
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,13 @@ class Context:
     def memory(self) -> int | None:
         """Bytes of the GPU's memory, None on a CPU."""
         return torch.cuda.get_device_properties(self.device).total_memory if self.device.startswith("cuda") else None
+
+    @cached_property
+    def hardware(self) -> str:
+        """The kind of device behind a number, like "cuda NVIDIA H200" or "cpu AMD EPYC, AVX512": bits depend on it."""
+        if self.device.startswith("cuda"):
+            return f"{self.device} {torch.cuda.get_device_name(self.device)}"
+        return f"{self.device} {_processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
     def prepare(self, model: Model) -> None:
         """Import what loads such a model: seconds that belong to the worker's start and not to its first job."""
@@ -104,6 +113,16 @@ class Context:
         self._kept.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _processor() -> str:
+    """The processor's name: Linux tells it in a file, others by the platform."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
 
 
 def opened(cache: Path, device: str, threads: int, shared: str | None) -> Context:

@@ -18,7 +18,7 @@ class Context:
     """As much of a worker's context as these jobs use."""
 
     cache: Path
-    device: str = "cpu"
+    hardware: str = "cpu"
 
     def memory(self) -> None:
         """No GPU."""

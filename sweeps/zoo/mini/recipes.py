@@ -71,9 +71,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "mini_resnet_v2_50.rotation": _other("rotation", 3000),
         # Two views per image: half the steps see as many images as the other recipes.
         "mini_resnet_v2_50.exemplar": _other("exemplar", 1500, **_ADAM),
-        "mini_resnet_v2_50.patch_location": _other("patch_location", 2500, **_ADAM),
+        "mini_resnet_v2_50.patch_location": _other("patch_location", 5000, rate=0.05),
         "mini_resnet_v2_50.jigsaw": _other("jigsaw", 2000, batch=32, **_ADAM),
-        "mini_resnet_v2_50.semi_rotation_10": _other("semi_rotation", 2000),
+        "mini_resnet_v2_50.semi_rotation_10": _other("semi_rotation", 4000, **_ADAM),
         "mini_resnet_v2_50.semi_exemplar_10": _other("semi_exemplar", 1500, **_ADAM),
         "mini_resnet_v2_50.sup_rotation_100": _other("sup_rotation", 3000),
         "mini_resnet_v2_50.sup_exemplar_100": _other("sup_exemplar", 1500, **_ADAM),
