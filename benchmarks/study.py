@@ -173,18 +173,20 @@ def diversity(found: Sequence[Task]) -> Iterator[str]:
     yield f"- models within two standard errors of the best: {np.median([one.near for one in found]):.0f} (median)"
 
 
+def pages(truth: Truth) -> Iterator[tuple[str, Iterator[str]]]:
+    """Title and lines of every table."""
+    replayed, known = judged(truth), tasks(truth)
+    yield "Tasks on which the agnostic pick loses more than a quarter of the remaining error", shares(replayed)
+    yield "Mean relative regret, % (tasks above 25 %): published, **here**", regrets(replayed)
+    yield "Budget to zero: sum over tasks; solved at B = 1, B <= 2: published / **here**", budgets(replayed)
+    yield "Budget to zero by task: agnostic/linear/knn", each(replayed)
+    yield "Winners", winners(known)
+    yield "Diversity", diversity(known)
+
+
 def main(folder: Path = FOLDER) -> None:
     """Print the tables."""
-    truth = load(folder)
-    replayed, known = judged(truth), tasks(truth)
-    for title, lines in (
-        ("Tasks on which the agnostic pick loses more than a quarter of the remaining error", shares(replayed)),
-        ("Mean relative regret, % (tasks above 25 %): published, **here**", regrets(replayed)),
-        ("Budget to zero: sum over tasks; solved at B = 1, B <= 2: published / **here**", budgets(replayed)),
-        ("Budget to zero by task: agnostic/linear/knn", each(replayed)),
-        ("Winners", winners(known)),
-        ("Diversity", diversity(known)),
-    ):
+    for title, lines in pages(load(folder)):
         print(f"## {title}\n", *lines, "", sep="\n")
 
 

@@ -158,3 +158,15 @@ def test_the_page_of_relatedness_says_what_the_program_says():
     for form in ("total", "by_label", "projected", "logits"):
         assert f"| `{form}` |" in page
         assert form in SCHEMAS["bounds"].names
+
+
+def test_the_page_of_the_study_is_what_the_shipped_truth_says():
+    from benchmarks import study
+    from sweeps.truth import FOLDER, load
+
+    if not (FOLDER / "runs.parquet").is_file():
+        pytest.skip("no truth is shipped yet (make truth)")
+    truth, page = load(), (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    for _, lines in study.pages(truth):
+        for line in lines:
+            assert line in page
