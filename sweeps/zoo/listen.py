@@ -124,7 +124,7 @@ def extract(
 
 def _join(parts: list[Tensor]) -> Tensor:
     """The batches of one layer as one block [n, d] with features along rows; empties the list."""
-    block = torch.cat([part.T.contiguous() for part in parts], dim=1).T  # turned batch by batch, while it is in the cache
+    block = torch.cat([part.T.contiguous() for part in parts], dim=1).T  # turned while it is in the cache
     parts.clear()
     return block
 
