@@ -7,6 +7,7 @@ WANDB   ?= off
 ARGS    ?=
 CLUSTER ?= machine
 
+RATIOS  := embed finetune workers linear_heads proxies bound head2toe regret text mirror simulate
 PYTHON  := .venv/bin/python
 READY   := .venv/.ready
 SWEEPS  := .venv/bin/sweeps
@@ -58,7 +59,7 @@ type: $(READY)  ## mypy
 check: lint type test  ## what CI runs
 
 bench: $(READY)  ## ratios against bare loops, printed side by side
-	for file in benchmarks/*.py; do $(PYTHON) $$file || exit 1; done
+	for name in $(RATIOS); do echo "== $$name"; $(PYTHON) benchmarks/$$name.py || exit 1; done
 
 zoo: $(READY)  ## pre-train the embedded zoo from its seeds into out/zoo
 	$(SWEEPS) zoo pretrain --out out/zoo $(if $(ADDRESS),--address $(ADDRESS)) $(if $(WORKERS),--workers $(WORKERS))
