@@ -152,7 +152,7 @@ def winners(found: Sequence[Task]) -> Iterator[str]:
     yield "|---" * 10 + "|"
     for one in found:
         best, middle, worst = (100 * value for value in one.top)
-        model = one.best.removeprefix("mini_").removeprefix("resnet_v2_50.")
+        model = one.best.removeprefix("mini_")
         yield (f"| {one.name.removeprefix('mini/')} | {one.classes} | {model} | {one.group} | {best:.1f} | "
                f"{middle:.1f} | {worst:.1f} | {best - middle:.1f} | {100 * one.noise:.1f} | {one.near} |")  # fmt: skip
 
