@@ -119,7 +119,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: with every fault of the file, one per line.
     """
     path = Path(path)
-    data = _toml(path, "the sweep file")
+    data = read_toml(path, "the sweep file")
     for override in overrides:
         override_key(data, override)
     if isinstance(data.get("data"), str):
@@ -151,7 +151,7 @@ def zoo(name: str, folder: Path = Path()) -> Zoo:
     if not path.is_file():
         raise ConfigError(f"zoo must name a shipped zoo, a .toml file or a folder of checkpoints"
                           f"{did_you_mean(name, shipped)}")  # fmt: skip
-    data = _toml(path, "the zoo")
+    data = read_toml(path, "the zoo")
     if strange := sorted(data.keys() & SweepConfig.model_fields.keys() - Zoo.model_fields.keys()):
         raise ConfigError(f"{path}: a zoo holds models alone ({', '.join(Zoo.model_fields)}), got {', '.join(strange)} "
                           "of a sweep too; run it with 'sweeps run', or keep its models in a file of their own"
@@ -186,7 +186,12 @@ def checkpoint(folder: Path) -> ModelEntry | None:
     return None if kind is None else ModelEntry(name=folder.name, source=f"{kind}:{folder}")
 
 
-def _toml(path: Path, thing: str) -> dict[str, Any]:
+def read_toml(path: Path, thing: str) -> dict[str, Any]:
+    """What a file of TOML holds, as it stands; ``thing`` is what the reader is told that the file should be.
+
+    Raises:
+        ConfigError: if the file cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -17,7 +17,7 @@ ALLOWED = {
     "wandb": ("sweeps/track.py", "sweeps/report/wandb_report.py"),
     "wandb_workspaces": ("sweeps/report/wandb_report.py",),
     "pyarrow.parquet": ("sweeps/parquet.py",),
-    "tomllib": ("sweeps/config.py", "sweeps/zoo/mini/recipes.py"),
+    "tomllib": ("sweeps/config.py",),
     "timm": ("sweeps/zoo/", "sweeps/jobs/"),
     "transformers": ("sweeps/zoo/", "sweeps/jobs/"),
     "duckdb": ("sweeps/sql.py",),

@@ -1,10 +1,11 @@
 """How each model of the mini zoo was made, read from ``recipes.toml``. Must not import torch or timm."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from sweeps.config import read_toml
 
 GROUPS = ("architecture", "expert", "other")
 
@@ -40,7 +41,7 @@ class Recipe:
 
 def read(path: Path) -> Mapping[str, Recipe]:
     """Model name -> recipe, in the file's order: a model's lines, over its group's, over the defaults."""
-    given = tomllib.loads(path.read_text(encoding="utf-8"))
+    given = read_toml(path, "the recipes of the mini zoo")
     return MappingProxyType({
         name: Recipe(group, **(given["defaults"] | given["groups"][group] | own))
         for group in GROUPS for name, own in given[group].items()
