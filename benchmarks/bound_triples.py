@@ -4,6 +4,10 @@
     python benchmarks/bound_triples.py --part 0/2 --plain           # the first half of them, without aligned maps
     python benchmarks/bound_triples.py --sample 8 --batch 1000 --steps 2001 --head-steps 10001  # a seeded few in full
     python benchmarks/bound_triples.py --models 'mini_*bert*' --tasks 'text/*' --references text/topics
+    python benchmarks/bound_triples.py --summary --out ROWS.jsonl --into COPY      # for `sweeps report -o COPY`
+
+`--into` puts the bounds of all references in place of those of a sweep's output, a copy of it: its report then says how
+they order its models.
 
 Rows go to `--out` as JSON lines, one per triple and number of steps; what is there already is not computed again. At
 the end, and with `--summary` alone, it says over all rows of equal steps in how many cases ours holds, ours is at most
@@ -30,6 +34,7 @@ from sweeps.jobs.context import Context
 from sweeps.jobs.embed import probes
 from sweeps.jobs.score import on_device
 from sweeps.plan import measurements
+from sweeps.store import Store
 from sweeps.tasks import registry as tasks_registry
 from sweeps.types import Job
 from sweeps.zoo import registry as zoo_registry
@@ -167,6 +172,22 @@ def summary(found: Iterable[Row]) -> Iterator[str]:
             if name in table)  # fmt: skip
 
 
+def replace_bounds(store: Store, found: Iterable[Row]) -> None:
+    """Make these the bounds of a sweep's output. `logits` are the held-out ones: others are not measured here."""
+    planned = {row["model"]: row["job"] for row in store.rows("plan") if row["kind"] == "bound"}
+    made: list[Row] = []
+    for row in found:
+        about = {"job": planned[row["model"]], "model": row["model"], "reference": row["reference"],
+                 "task": row["target"], "tau": TAU, "trivial": row["trivial"]}  # fmt: skip
+        made.append(about | {"mode": "labelled", "total": row["fitted"], "target_loss": row["fitted_loss"],
+                             "held_out": row["ours"], "logits": row["logits"], "seconds": row["seconds"]})  # fmt: skip
+        made.append(about | {"mode": "released", "total": row["corrected"], "target_loss": row["corrected_loss"],
+                             "reported": row["reported"], "seconds": row["released_seconds"]})  # fmt: skip
+    for part in (store.folder / "bounds").glob("*.parquet"):
+        part.unlink()
+    store.write("bounds", "all", made)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["mini_*"])
@@ -183,12 +204,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("out/bound_triples"), help="features are kept there")
     parser.add_argument("--out", type=Path, default=Path("out/bound_triples/triples.jsonl"))
     parser.add_argument("--summary", action="store_true", help="measure nothing")
+    parser.add_argument("--into", type=Path, help="copy of a sweep's output that gets these bounds for its own")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     if not options.summary:
         measure(options, options.out)
     print("\n".join(summary(rows(options.out))))
+    if options.into:
+        replace_bounds(Store(options.into), rows(options.out))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sweeps.errors import ConfigError, OutputError
 from sweeps.store import SCHEMAS, Store
 
 MEASURED = ("jobs", "features", "sifted", "scores", "runs", "checkpoints", "embeddings", "bounds", "head2toe")
+WIDE = 10_000  # columns of what is no terminal: more than any line has
 
 
 def connect(out: str | Path) -> duckdb.DuckDBPyConnection:
@@ -61,11 +62,13 @@ def query(out: str | Path, text: str) -> pa.Table:
 
 
 def show(console: Console, table: pa.Table) -> None:
-    """Print a result, its numbers in six digits."""
-    shown = Table(*table.column_names, box=None, pad_edge=False)
+    """Print a result, its numbers in six digits. Nothing is cut: a terminal folds, a pipe is as wide as its lines."""
+    shown = Table(box=None, pad_edge=False)
+    for name in table.column_names:
+        shown.add_column(escape(name), overflow="fold")
     for row in table.to_pylist():
         shown.add_row(*(_text(value) for value in row.values()))
-    console.print(shown, markup=False)
+    (console if console.is_terminal else Console(file=console.file, width=WIDE)).print(shown)
 
 
 def _text(value: Any) -> str:

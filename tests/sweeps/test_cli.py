@@ -75,6 +75,9 @@ def test_status_sql_export_report(out, tmp_path):
     assert "search" in status.output
     table = call("sql", "select count(*) as n from runs where origin = 'grid'", "--out", str(out))
     assert "16" in table.output
+    names = [f"'{letter * 30}' as \"[{letter}]\"" for letter in "abcdef"]  # wider than any terminal, and markup in it
+    wide = call("sql", f"select {', '.join(names)}", "--out", str(out)).output.splitlines()
+    assert [line.split() for line in wide] == [[f"[{x}]" for x in "abcdef"], [x * 30 for x in "abcdef"]]
     csv = call("sql", "select task, model from answer order by task", "--out", str(out), "--csv")
     assert csv.output.splitlines()[0] == '"task","model"'
     assert call("export", "--out", str(out), "--csv", str(tmp_path / "csv")).exit_code == 0
