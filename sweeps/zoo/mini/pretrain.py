@@ -1,16 +1,13 @@
 """Pre-train one model of the mini zoo: `pretrain(name, folder, seed=...)` writes its weights and its card.
 
-    python -m sweeps.zoo.mini.pretrain mini_resnet_v2_50.mininet --out /tmp/zoo
-
 One device (the CPU), one process, one thread: the same seed gives the same bytes on the same machine and libraries,
 however many other models are trained beside it. Knows nothing about Ray, plans or tables.
 """
 
-import argparse
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -30,19 +27,15 @@ from .recipes import RECIPES, Recipe
 from .world import Images, cached
 
 LICENCE = "apache-2.0"
-Progress = Callable[[int, int, float], None]
 
 
-def pretrain(
-    name: str, folder: Path, *, seed: int, progress: Progress | None = None, recipe: Recipe | None = None
-) -> dict[str, Any]:
+def pretrain(name: str, folder: Path, *, seed: int, recipe: Recipe | None = None) -> dict[str, Any]:
     """Train one model by its recipe; write `<name>.safetensors` and `<name>.json`; return the card.
 
     Args:
         name: a key of `recipes.RECIPES`.
         folder: where both files go; made when absent.
         seed: of the initial weights, the order of the images and the views (the images have the recipe's own seed).
-        progress: called as (steps done, steps in all, loss in nats) every hundred steps and after the last.
         recipe: another recipe than the table's, for trials and tests.
 
     Raises:
@@ -57,7 +50,7 @@ def pretrain(
     with reproducible(seed):
         train = cached(recipe.upstream, "train", recipe.world_seed, per_class=recipe.per_class)
         objective = _objective(name, recipe, train)
-        final_loss = _optimise(objective, train, recipe, seed, progress)
+        final_loss = _optimise(objective, train, recipe, seed)
         weights = folder / f"{name}.safetensors"
         save_file(_compact(objective.body.state_dict()), weights)
         # Measured with the rounded weights, since those are what a reader of the card will load.
@@ -93,7 +86,7 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=betas, foreach=True)
 
 
-def _optimise(objective: Objective, train: Images, recipe: Recipe, seed: int, progress: Progress | None) -> float:
+def _optimise(objective: Objective, train: Images, recipe: Recipe, seed: int) -> float:
     """Train in place; return the mean loss of the last hundred steps (fewer if there were fewer)."""
     pixels, labels = torch.from_numpy(train.pixels), objective.seen(torch.from_numpy(train.labels))
     optimiser, rng = _optimiser(objective, recipe), torch.Generator().manual_seed(seed)
@@ -109,8 +102,6 @@ def _optimise(objective: Objective, train: Images, recipe: Recipe, seed: int, pr
         loss.backward()
         optimiser.step()
         recent = [*recent[-99:], float(loss.detach())]
-        if progress and ((step + 1) % 100 == 0 or step + 1 == recipe.steps):
-            progress(step + 1, recipe.steps, sum(recent) / len(recent))
     return sum(recent) / len(recent)
 
 
@@ -156,21 +147,3 @@ def _identity(name: str, recipe: Recipe, train: Images, body: nn.Module) -> dict
         "libraries": {package: version(package) for package in ("torch", "timm", "numpy", "safetensors", "pillow")},
         "commit": commit(),
     }
-
-
-def main() -> None:
-    """Train one model from the command line, for debugging."""
-    parser = argparse.ArgumentParser(description="Pre-train one model of the mini zoo.")
-    parser.add_argument("name", choices=sorted(RECIPES), metavar="NAME")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    card = pretrain(
-        arguments.name, arguments.out, seed=arguments.seed,
-        progress=lambda done, total, loss: print(f"{done:5d}/{total} loss {loss:.4f}", flush=True),
-    )  # fmt: skip
-    print(json.dumps(card, indent=2))
-
-
-if __name__ == "__main__":
-    main()

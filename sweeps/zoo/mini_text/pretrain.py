@@ -1,18 +1,15 @@
 """Pre-train one model of the language zoo: `pretrain(name, folder, seed=...)` writes its folder and its card.
 
-    python -m sweeps.zoo.mini_text.pretrain mini_bert_bpe.nsp --out /tmp/zoo
-
 One device (the CPU), one process, one thread: the same seed gives the same bytes on the same machine and libraries.
 Knows nothing about Ray, plans or tables.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -33,20 +30,16 @@ from .tokenization import build as build_tokenizer
 
 LICENCE = "apache-2.0"
 HELD_OUT = 1000
-Progress = Callable[[int, int, float], None]
 Rows = Sequence[tuple[Tensor, Tensor]]
 
 
-def pretrain(
-    name: str, folder: Path, *, seed: int, progress: Progress | None = None, recipe: Recipe | None = None
-) -> dict[str, Any]:
+def pretrain(name: str, folder: Path, *, seed: int, recipe: Recipe | None = None) -> dict[str, Any]:
     """Train one model by its recipe; write the folder `<name>` and the card `<name>.json`; return the card.
 
     Args:
         name: a key of `recipes.RECIPES`.
         folder: where both go; made when absent.
         seed: of the initial weights, the order of the texts and the words hidden (the texts have the recipe's seed).
-        progress: called as (steps done, steps in all, loss in nats) every hundred steps and after the last.
         recipe: another recipe than the table's, for trials and tests.
 
     Raises:
@@ -62,7 +55,7 @@ def pretrain(
         train = draw(recipe.upstream, "upstream", recipe.corpus_seed, recipe.corpus_size)
         tokenizer = build_tokenizer(recipe)
         model = build_model(recipe, len(tokenizer), train.classes if recipe.loss == "supervised" else ())
-        final_loss = _optimise(model, _encoded(tokenizer, train), torch.tensor(train.labels), recipe, seed, progress)
+        final_loss = _optimise(model, _encoded(tokenizer, train), torch.tensor(train.labels), recipe, seed)
         part = folder / f"{name}.part"
         _write(model, tokenizer, part)
         # Measured with the rounded weights, since those are what a reader of the card will load.
@@ -103,9 +96,7 @@ def _batches(rows: Rows, labels: Tensor, size: int, rng: torch.Generator) -> Ite
                 yield collate([rows[index] for index in batches[at].tolist()], labels[batches[at]])
 
 
-def _optimise(
-    model: PreTrainedModel, rows: Rows, labels: Tensor, recipe: Recipe, seed: int, progress: Progress | None
-) -> float:
+def _optimise(model: PreTrainedModel, rows: Rows, labels: Tensor, recipe: Recipe, seed: int) -> float:
     """Train in place; return the mean loss of the last hundred steps (fewer if there were fewer)."""
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -125,8 +116,6 @@ def _optimise(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         recent = [*recent[-99:], float(loss.detach())]
-        if progress and ((step + 1) % 100 == 0 or step + 1 == recipe.steps):
-            progress(step + 1, recipe.steps, sum(recent) / len(recent))
     return sum(recent) / len(recent)
 
 
@@ -183,21 +172,3 @@ def _identity(name: str, recipe: Recipe, train: Texts, model: PreTrainedModel) -
         },
         "commit": commit(),
     }
-
-
-def main() -> None:
-    """Train one model from the command line, for debugging."""
-    parser = argparse.ArgumentParser(description="Pre-train one model of the language zoo.")
-    parser.add_argument("name", choices=sorted(RECIPES), metavar="NAME")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    card = pretrain(
-        arguments.name, arguments.out, seed=arguments.seed,
-        progress=lambda done, total, loss: print(f"{done:5d}/{total} loss {loss:.4f}", flush=True),
-    )  # fmt: skip
-    print(json.dumps(card, indent=2))
-
-
-if __name__ == "__main__":
-    main()

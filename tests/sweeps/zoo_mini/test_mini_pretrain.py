@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,11 +36,9 @@ def test_same_seed_same_bytes_whatever_ran_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mini_mobilenet_v1.mininet", "mini_resnet_v2_50.vae", "mini_resnet_v2_50.rotation",
                                   "mini_resnet_v2_50.semi_exemplar_10", "mini_biggan.cond"])  # fmt: skip
 def test_the_card_tells_what_was_done(name: str, tmp_path: Path) -> None:
-    calls = []
-    card = pretrain(name, tmp_path, seed=0, recipe=_tiny(name), progress=lambda *call: calls.append(call))
+    card = pretrain(name, tmp_path, seed=0, recipe=_tiny(name))
     assert json.loads((tmp_path / f"{name}.json").read_text()) == card
-    assert calls[-1][:2] == (3, 3)
-    assert calls[-1][2] == card["final_loss"]
+    assert math.isfinite(card["final_loss"])
     assert card["upstream_size"] == 6 * 40
     assert card["recipe"]["steps"] == 3
     assert card["licence"] == "apache-2.0"

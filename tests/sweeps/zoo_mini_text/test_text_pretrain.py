@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -44,11 +45,10 @@ def test_same_seed_same_bytes_whatever_ran_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mini_llama_bpe.clm", "mini_gpt2_bytes.clm", "mini_roberta_chars.mlm",
                                   "mini_distilbert_bpe.moods"])  # fmt: skip
 def test_the_card_tells_what_was_done_and_the_folder_loads(name: str, tmp_path: Path) -> None:
-    calls = []
-    card = pretrain(name, tmp_path, seed=0, recipe=_tiny(name), progress=lambda *call: calls.append(call))
+    card = pretrain(name, tmp_path, seed=0, recipe=_tiny(name))
     assert json.loads((tmp_path / f"{name}.json").read_text()) == card
     assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.json"}
-    assert calls[-1] == (3, 3, card["final_loss"])
+    assert math.isfinite(card["final_loss"])
     assert card["upstream_size"] == 60
     assert all(0 <= share <= 1 for share in card["held_out"].values())
     assert card["upstream_classes"] == (5 if card["loss"] == "supervised" else None)
