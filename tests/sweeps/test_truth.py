@@ -82,14 +82,16 @@ def test_an_unfinished_sweep_is_not_packed(place, tmp_path):
         truth_of(tmp_path / "packed")
 
 
-def _page_example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return code
+def _page_examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_the_pages_proxy_of_ten_lines_is_judged_beside_the_built_in_ones(place, here):
-    code = _page_example()
+    code, strategy = _page_examples()
     assert len(code.splitlines()) <= 14
+    (here / "mine_strategy.py").write_text(strategy)
+    judged = bench.bench_strategy("mine_strategy:order", truth_of(place / "packed"), bootstrap=20)
+    assert [row["name"] for row in judged.rows if row["own"]] == ["order (yours)"]
     (here / "mine_page.py").write_text(code)
     words = ["bench-proxy", "mine_page:separation", "--truth", str(place / "packed"), "--out", str(here / "out"),
              "--executor", "inline"]  # fmt: skip
