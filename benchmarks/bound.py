@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from taskrel.bound.fit import Part, Reference, fit
+from taskrel.bound.fit import Fit, Part, Reference, fit
 from taskrel.bound.released import RECIPES, Recipe, _parts, _Transforms, penalised_head
 from taskrel.types import Probe
 
@@ -55,15 +55,16 @@ def seconds(run: Callable[[], object], device: str) -> float:
 
 def ours(reference: Probe, target: Probe, per_class: int, device: str) -> tuple[float, float, str]:
     """Seconds of a bound from features, of one more target, and what the bound was."""
-    found = {}
+    found: list[tuple[Reference, Fit]] = []
 
     def whole() -> None:
-        found["ready"] = Reference.of(reference, per_class=per_class)
-        found["fit"] = fit(found["ready"], Part.of(target, per_class=per_class))
+        ready = Reference.of(reference, per_class=per_class)
+        found.append((ready, fit(ready, Part.of(target, per_class=per_class))))
 
     total = seconds(whole, device)
-    again = seconds(lambda: fit(found["ready"], Part.of(target, per_class=per_class)), device)
-    terms = found["fit"].terms
+    ready, fitted = found[-1]
+    again = seconds(lambda: fit(ready, Part.of(target, per_class=per_class)), device)
+    terms = fitted.terms
     return total, again, f"{terms.total:.3f} / {terms.total_projected:.3f} / {terms.trivial:.3f}"
 
 

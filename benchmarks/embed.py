@@ -24,6 +24,7 @@ from sweeps.tasks.registry import embedded as tasks
 from sweeps.types import Model, Task
 from sweeps.zoo.load import load
 from sweeps.zoo.registry import embedded as zoo
+from sweeps.zoo.vision import VisionModel
 
 BATCH = 64
 
@@ -31,6 +32,7 @@ BATCH = 64
 def bare(model: Model, task: Task, folder: Path, side: int | None) -> float:
     """Images per second of a plain loop over train and val."""
     loaded = load(model, view={"image_size": side})
+    assert isinstance(loaded, VisionModel)
     geometry = loaded.geometry
     transform = timm.data.create_transform(input_size=(3, geometry.size, geometry.size), crop_pct=geometry.crop_pct,
                                            interpolation=geometry.interpolation, mean=loaded.mean.flatten().tolist(),

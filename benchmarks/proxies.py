@@ -29,6 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,13 @@ def parts(task: Task, device: str) -> tuple[Probe, Probe]:
     return Probe(move["features"], task.labels, move["source_probs"]), Probe(val, task.val_labels)
 
 
-def score(name: str, pair: tuple[Probe, Probe], **settings: object) -> Score:
+def score(name: str, pair: tuple[Probe, Probe], **settings: Any) -> Score:
     return PROXIES[name].score(*pair, seed=0, **settings)
+
+
+def fresh(name: str, task: Task, device: str, **settings: Any) -> Score:
+    """On a probe of its own: nothing is shared."""
+    return score(name, parts(task, device), **settings)
 
 
 def clock(device: str) -> float:
@@ -133,7 +139,7 @@ def timed(case: Case) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for plain in PLAIN:
         for name in plain.proxies:
-            alone = best(lambda name=name: score(name, parts(task, case.device)), case.device)
+            alone = best(partial(fresh, name, task, case.device), case.device)
             rows[name] = {"alone": alone, "together": shortest[name]}
         rows[plain.proxies[0]] |= compared(case, task, plain)
     found = {"rows": rows, "suite": sum(shortest.values()), "probe": shortest["probe"], "image": forward(case)}
@@ -162,7 +168,7 @@ def suite_only(case: Case) -> dict[str, Any]:
     together: list[dict[str, float]] = []
     best(lambda: together.append(suite(task, case.device)), least=2, enough=6.0)
     shortest = min(together, key=lambda spent: sum(spent.values()))
-    rows = {name: {"alone": best(lambda name=name: score(name, parts(task, case.device)), case.device),
+    rows = {name: {"alone": best(partial(fresh, name, task, case.device), case.device),
                    "together": shortest[name]} for name in SUITE}  # fmt: skip
     return {"rows": rows, "suite": sum(shortest.values()), "probe": shortest["probe"], "image": forward(case)}
 
@@ -184,19 +190,19 @@ def packages(case: Case, task: Task) -> list[dict[str, Any]] | None:
     if case.packages:
         sys.path.append(case.packages)
     try:
-        from transformer_ranker.estimators import HScore, LogME, NearestNeighbors
+        from transformer_ranker.estimators import HScore, LogME, NearestNeighbors  # type: ignore[import-not-found]
     except ImportError:
         return None
     x, y = torch.from_numpy(task.features), torch.from_numpy(task.labels)
-    neighbours: dict[str, object] = {"k": 3, "ties": "label"}
+    neighbours: dict[str, Any] = {"k": 3, "ties": "label"}
     rows = []
     for name, theirs, settings in (
         ("logme", LogME(), {}),
         ("shrinkage_hscore", HScore(), {}),
         ("knn_loo", NearestNeighbors(k=3), neighbours),
     ):
-        spent = best(lambda theirs=theirs: theirs.fit(embeddings=x, labels=y))
-        ours = best(lambda name=name, settings=settings: score(name, parts(task, "cpu"), **settings))
+        spent = best(partial(theirs.fit, embeddings=x, labels=y))
+        ours = best(partial(fresh, name, task, "cpu", **settings))
         value = score(name, parts(task, "cpu"), **settings).value
         rows.append({"name": name, "theirs": spent, "ours": ours, "values": (float(theirs.score), value)})
     return rows
@@ -207,12 +213,13 @@ def fitted(case: Case) -> dict[str, Any]:
     task = drawn(case.n, case.d, case.classes)
     pair = parts(task, case.device)
     score("logme", pair)
-    spent = {name: best(lambda name=name: score(name, pair), case.device, enough=1.0) for name in FITS}
+    spent = {name: best(partial(score, name, pair), case.device, enough=1.0) for name in FITS}
     if case.device == "cpu":
         steps = (20, 120)
         score("linear", pair, steps=2)
-        short, long = (best(lambda count=count: score("linear", pair, steps=count), enough=1.0) for count in steps)
-        spent["linear"] = short + (long - short) * (PROXIES["linear"].settings()["steps"] - steps[0]) / 100
+        short, long = (best(partial(score, "linear", pair, steps=count), enough=1.0) for count in steps)
+        default: Any = PROXIES["linear"].settings()["steps"]
+        spent["linear"] = short + (long - short) * (default - steps[0]) / 100
     return spent
 
 
@@ -221,7 +228,8 @@ class Largest(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mib, self.shape = 0.0, ()
+        self.mib = 0.0
+        self.shape: tuple[int, ...] = ()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))

@@ -33,7 +33,7 @@ from taskrel.regret import relative_regret
 
 REAL = Path(__file__).parents[2] / "shared" / "real"
 INLINE = How(executor="inline")
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "learning_rates": [0.03, 0.003],
     "steps": 125,
     "batch": 32,
@@ -96,7 +96,10 @@ def line(answer: Answer, truth: Store, test: int) -> dict[str, Any]:
                key=lambda row: row["val_accuracy"])  # fmt: skip
     reached = next(row["test_accuracy"] for row in runs
                    if (row["model"], row["learning_rate"]) == (best["model"], best["learning_rate"]))  # fmt: skip
-    total, some = sum(row["seconds"] for row in every), answer.seconds
+    total, some = sum(row["seconds"] for row in every), {kind: took or 0.0 for kind, took in answer.seconds.items()}
+    winner = answer.winner
+    assert winner is not None
+    assert winner.test_accuracy is not None
     passes = EVALUATED * runs[0]["steps"] * runs[0]["batch"] + RECIPE["evaluations"] * 200
     lean = total * (passes + test / len(every)) / (passes + test)
     looking = some.get("sift", 0.0) + some.get("embed", 0.0) + some.get("score", 0.0)
@@ -104,9 +107,9 @@ def line(answer: Answer, truth: Store, test: int) -> dict[str, Any]:
     return {
         "task": answer.task, "picks": ", ".join(place.model for place in tuned), "best": max(tested.values()),
         "by val": runs[-1]["test_accuracy"],
-        "tuned": reached, "lost": max(0.0, float(relative_regret(max(tested.values()), answer.winner.test_accuracy))),
+        "tuned": reached, "lost": max(0.0, float(relative_regret(max(tested.values()), winner.test_accuracy))),
         "regret": float(relative_regret(max(tested.values()), reached)),
-        "answer": f"{answer.winner.model}, {answer.winner.method}", "test": answer.winner.test_accuracy,
+        "answer": f"{winner.model}, {winner.method}", "test": winner.test_accuracy,
         "embed": some.get("embed", 0.0), "score": some.get("score", 0.0),
         "tune": some.get("rung", 0.0) + some.get("finetune", 0.0) + some.get("trial", 0.0),
         "end": some["all"] - looking - some.get("rung", 0.0) - some.get("finetune", 0.0) - some.get("trial", 0.0),

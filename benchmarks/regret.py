@@ -13,6 +13,7 @@ import argparse
 import resource
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def panel(table: Floats, scores: dict[str, Floats], budgets: Sequence[int], samp
 
 def with_pandas(table: Floats, score: Floats, budget: int, samples: int) -> float:
     """One strategy, one budget, some samples: a frame of runs, grouped and joined as one would write it down."""
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     tasks, models, repeats = table.shape
     index = pd.MultiIndex.from_product([range(tasks), range(models), range(repeats)], names=["task", "model", "repeat"])
@@ -84,7 +85,7 @@ def with_loops(table: Floats, score: Floats, budget: int, samples: int) -> float
     from statistics import fmean
 
     cells = table.tolist()
-    order = [sorted(range(len(row)), key=lambda m, row=row: -row[m])[:budget] for row in score.tolist()]
+    order = [sorted(range(len(row)), key=row.__getitem__, reverse=True)[:budget] for row in score.tolist()]
     rng = random.Random(0)
 
     def regret(task: int, repeats: Sequence[int]) -> float:
@@ -121,14 +122,14 @@ def small() -> None:
     table, scores = study(19, 46, 10, 8)
     every, few = range(1, 47), (1, 2, 3, 5, 10)
     for what, budgets in (("all budgets", every), ("budgets 1, 2, 3, 5, 10", few)):
-        took = seconds(lambda budgets=budgets: panel(table, scores, budgets, pools=POOLS), 5)
+        took = seconds(partial(panel, table, scores, budgets, pools=POOLS), 5)
         print(f"46 x 19 x 10, five pools, {len(scores) + 4} strategies, {what}, {SAMPLES} samples: ours {took:.2f} s, "
               f"peak {gigabytes():.2f} GB   aim < 1 s", flush=True)  # fmt: skip
         cells = sum(len([b for b in budgets if b <= size]) for size in POOLS) * (len(scores) + 3)
         found = panel(table, scores, (2,)).mean_relative[0, 0]
         for name, other in (("pandas", with_pandas), ("plain Python", with_loops)):
             try:
-                one = seconds(lambda other=other: other(table, scores["score_0"], 2, LOOP_SAMPLES), 2)
+                one = seconds(partial(other, table, scores["score_0"], 2, LOOP_SAMPLES), 2)
                 value = other(table, scores["score_0"], 2, 0)
             except ImportError:
                 print(f"{name:>16}: not installed")

@@ -42,7 +42,7 @@ def scaling(folder: Path) -> None:
             for model in models for repeat in range(10)]  # fmt: skip
     spans = {}
     for workers in (1, 2):
-        executor = RayExecutor(Setup(cache=folder / "cache"), Resources(workers=workers), folder / "tune")
+        executor = RayExecutor(Setup(cache=folder / "cache"), Resources(workers=workers), str(folder / "tune"))
         settled: list[Outcome] = []
         executor.run(
             [
@@ -74,7 +74,7 @@ def overhead(folder: Path) -> None:
     task = tasks()["mini/cells"]
     setup = Setup(cache=folder / "cache", kinds={**KINDS, "nothing": f"{Path(__file__).stem}:nothing"},
                   path=(str(Path(__file__).parent),))  # fmt: skip
-    executor = RayExecutor(setup, Resources(workers=2), folder / "tune")
+    executor = RayExecutor(setup, Resources(workers=2), str(folder / "tune"))
     jobs = [
         Job("nothing", 1, Model(f"m{index % 10}", "timm:x"), task, {"index": index}, cost=0.001)
         for index in range(JOBS)
@@ -83,17 +83,19 @@ def overhead(folder: Path) -> None:
                  lambda outcome: None, lambda job: None)  # fmt: skip
     begun = time.perf_counter()
     executor.run(jobs, (), store.append, lambda job: None)
+    store.wait()
     each = (time.perf_counter() - begun) / JOBS
     begun = time.perf_counter()
     for index in range(200):
         store.append(Outcome({"job": f"x{index}", "status": "ok"}))
+    store.wait()
     write = (time.perf_counter() - begun) / 200
     print(f"empty job on Ray: {1e3 * each:.2f} ms each over {JOBS}, {1e3 * write:.2f} ms of it writing and fsync;"
           "   aim <= 10 ms")  # fmt: skip
     plans = [SearchPlan(Model(f"m{cell}", "factory:tiny:build"), task, trial_settings(), 1e-3, 0.5, TRIALS // 4, cell)
              for cell in range(4)]  # fmt: skip
     begun = time.perf_counter()
-    executor.search(Searches(plans, lambda trial: None), lambda outcome: None, lambda job: None)
+    executor.search(Searches(plans, lambda table, job: None), lambda outcome: None, lambda job: None)
     took = time.perf_counter() - begun
     print(f"empty trial on Tune: {1e3 * took / TRIALS:.0f} ms each over {TRIALS} trials of 4 searches, start-up "
           f"included ({took:.1f} s in all)")  # fmt: skip
