@@ -25,12 +25,12 @@ TERMS: Mapping[str, tuple[str, str]] = {
     "label_mismatch": ("label mismatch", "s-knn"),
     "distribution_mismatch": ("distribution mismatch", "s-hybrid-linear"),
 }
-MOST_BARS = 16  # models in a panel: the least bounds of a task
+MOST_BARS = 16  # models in a panel: the least bounds of a task, and the best model
 
 
 def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str], models: Sequence[str],
          mode: str = "labelled") -> str:  # fmt: skip
-    """The three terms for every model, a panel per task, the least bound first; the best model by accuracy is named."""
+    """The three terms, a panel per task, least bound first; the model best by accuracy is marked, never left out."""
     rows = _least(bounds, models, mode)
     reached = {(row["task"], row["model"]): row["accuracy"] for row in accuracies if row["accuracy"] is not None}
     shown = [task for task in tasks if any(row["task"] == task for row in rows)]
@@ -40,9 +40,12 @@ def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str],
 
     def draw(axes: Axes, number: int) -> None:
         task = shown[number]
-        here = sorted((row for row in rows if row["task"] == task), key=lambda row: row["total"])[:MOST_BARS]
-        best = max((row["model"] for row in here if (task, row["model"]) in reached),
+        every = sorted((row for row in rows if row["task"] == task), key=lambda row: row["total"])
+        best = max((row["model"] for row in every if (task, row["model"]) in reached),
                    key=lambda model: reached[task, model], default=None)  # fmt: skip
+        here = every[:MOST_BARS]
+        if best not in (None, *(row["model"] for row in here)):
+            here = [*here[:-1], *(row for row in every if row["model"] == best)]
         places, marks, tints = [], [], []
         for place, row in enumerate(here):
             start = 0.0
@@ -61,14 +64,15 @@ def bars(bounds: Sequence[Row], accuracies: Sequence[Row], tasks: Sequence[str],
         axes.set_xticks([])
         axes.set_ylim(0, 1.12 * max(row["total"] for row in here))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        panel_title(axes, titles[task], words.count(len(here), "model"))
+        shown_of = f"{len(here)} of " if len(here) < len(every) else ""
+        panel_title(axes, titles[task], shown_of + words.count(len(every), "model"))
 
     key: list[Line2D | Patch] = [Patch(color=colour(tint), label=label) for label, tint in TERMS.values()]
     key += [Line2D([], [], color=colour("bad"), linestyle=(0, (4, 2)), label="what guessing by frequency loses"),
             Line2D([], [], color=colour("good"), marker="D", linewidth=0, label="best after fine-tuning")]  # fmt: skip
     name = "bound-bars" if mode == "labelled" else f"bound-bars-{mode}"
-    return grid(len(shown), draw, key, name, "The three terms of the bound for every model, by task.",
-                ("models, least bound first", "bound, nats"))  # fmt: skip
+    about = "The three terms of the bound by task: of the models with the least bounds, and of the best."
+    return grid(len(shown), draw, key, name, about, ("models, least bound first", "bound, nats"))
 
 
 def curves(bounds: Sequence[Row], tasks: Sequence[str], models: Sequence[str]) -> str:
@@ -124,8 +128,8 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
             vacuous = sum(row["vacuous"] for row in here)
             held = sum(row["total"] >= row["target_loss"] for row in here)
             lines.append(f"At τ = {tau:g} the bound holds in {held} of {words.count(len(here), 'case')} and is above "
-                         f"what guessing by class frequency loses (vacuous) in {vacuous}: read it as an order of "
-                         "models, not as a promise." if vacuous else f"At τ = {tau:g} the bound holds in {held} of "
+                         f"what guessing by class frequency loses (vacuous) in {vacuous}: it promises nothing "
+                         "there." if vacuous else f"At τ = {tau:g} the bound holds in {held} of "
                          f"{words.count(len(here), 'case')} and says more than guessing in all.")  # fmt: skip
     aligned = [row for row in bounds if row["mode"] == "aligned" and row["tau"] == BOUND_TAUS[0]]
     if aligned:

@@ -245,3 +245,18 @@ def test_agreement_is_over_models_and_over_tasks() -> None:
 def test_nothing_is_drawn_or_said_without_bounds() -> None:
     assert terms.bars([], [], ["t"], ["m"]) == terms.curves([], ["t"], ["m"]) == ""
     assert terms.said([], {}) == []
+
+
+def test_of_many_models_the_least_bounds_are_drawn_and_the_best_model() -> None:
+    models = [f"m{number:02d}" for number in range(20)]
+    shares = {"reference_loss": 0.5, "label_mismatch": 0.25, "distribution_mismatch": 0.25}
+    rows = [{"mode": "labelled", "tau": 0.02, "task": "t", "model": model, "total": 1.0 + place, "trivial": 2.0,
+             **{term: share * (1.0 + place) for term, share in shares.items()}}
+            for place, model in enumerate(models)]  # fmt: skip
+    accuracies = [{"task": "t", "model": model, "accuracy": place / 20} for place, model in enumerate(models)]
+    few, every = (terms.bars(rows[:most], accuracies, ["t"], models) for most in (16, 20))
+    assert "16 of 20 models" in every
+    assert "16 models" in few
+    for place, model in enumerate(models):
+        assert (f"{model}, reference loss" in every) == (place < 15 or place == 19)
+        assert (f"{model}, reference loss" in few) == (place < 16)
