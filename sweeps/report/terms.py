@@ -127,10 +127,10 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
         if here:
             vacuous = sum(row["vacuous"] for row in here)
             held = sum(row["total"] >= row["target_loss"] for row in here)
-            lines.append(f"At τ = {tau:g} the bound holds in {held} of {words.count(len(here), 'case')} and is above "
-                         f"what guessing by class frequency loses (vacuous) in {vacuous}: it promises nothing "
-                         "there." if vacuous else f"At τ = {tau:g} the bound holds in {held} of "
-                         f"{words.count(len(here), 'case')} and says more than guessing in all.")  # fmt: skip
+            then = "says more than guessing in all."
+            if vacuous:
+                then = f"is above what guessing by class frequency loses (vacuous) in {vacuous}: it promises nothing there."
+            lines.append(f"At τ = {tau:g} the bound holds in {held} of {words.count(len(here), 'case')} and {then}")
     aligned = [row for row in bounds if row["mode"] == "aligned" and row["tau"] == BOUND_TAUS[0]]
     if aligned:
         beaten = sum(not row["vacuous"] for row in aligned)
