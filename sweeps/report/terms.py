@@ -129,7 +129,8 @@ def said(bounds: Sequence[Row], tuned: Mapping[str, float]) -> list[str]:
             held = sum(row["total"] >= row["target_loss"] for row in here)
             then = "says more than guessing in all."
             if vacuous:
-                then = f"is above what guessing by class frequency loses (vacuous) in {vacuous}: it promises nothing there."
+                then = (f"is above what guessing by class frequency loses (vacuous) in {vacuous}: "
+                        "it promises nothing there.")  # fmt: skip
             lines.append(f"At τ = {tau:g} the bound holds in {held} of {words.count(len(here), 'case')} and {then}")
     aligned = [row for row in bounds if row["mode"] == "aligned" and row["tau"] == BOUND_TAUS[0]]
     if aligned:
